@@ -1,0 +1,75 @@
+"""The one interface between the lanes and the network: send a request, get an outcome.
+
+Two things implement it at most: one on aiohttp's client and one on an asyncio protocol of our own.
+`tests/contract/test_transport.py` is what both must do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.model import Outcome
+
+RESPONSE_BODY_LIMIT = 16 * 1024
+"""Bytes of a response body that are read and kept; past them the connection is closed."""
+RESPONSE_WIRE_LIMIT = 64 * 1024
+"""Bytes off the wire that one response may take in all: headers, 1xx, chunk framing and body."""
+RESPONSE_HEADER_LIMIT = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A vetted URL, taken apart. `host` is a lower-case IDNA name or an IP literal without brackets.
+
+    `authority` is what the Host header says; `path` is the request target (path and query) in ASCII.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, ready for the wire.
+
+    `head` is the header lines after Host, each ended by CR LF, in ASCII, with neither the Host line
+    nor the final empty line nor anything that frames the body; the transport adds
+    the request line, `Host`, `Content-Length` (if there is a body or the method is POST, PUT or
+    PATCH) and the empty line. `body` is None for none.
+    """
+
+    method: str
+    target: Target
+    head: bytes
+    body: bytes | None
+    timeout_s: float
+
+
+Done = Callable[[Outcome], None]
+
+
+class Pool(Protocol):
+    """The connections to one webhook's target: shared by nobody else, bounded, closed with the lane."""
+
+    def send(self, request: Request, done: Done) -> None:
+        """Start one attempt; `done` is called once, later, from the event loop, and never raises back.
+
+        The caller bounds how many are under way. The deadline covers name look-up, connect, TLS, the
+        write and the answer. A pool that is closing answers `ErrorKind.ABANDONED`.
+        """
+
+    async def close(self) -> None:
+        """Close every connection; attempts under way end as `ABANDONED` before this returns."""
+
+
+class Transport(Protocol):
+    """Makes pools. It owns what they share: the resolver, the TLS context, the egress policy."""
+
+    def pool(self, *, max_connections: int) -> Pool: ...
+
+    async def close(self) -> None: ...
