@@ -1,7 +1,8 @@
 """What flows through the gateway: events, webhooks, deliveries, attempts, outcomes.
 
 Everything here is frozen, and knows no clock, no network and no database. Ids are UUIDv7 in their
-canonical text form, so that comparing two of them as strings compares their times.
+canonical text form, so that comparing two of them as strings compares their times. What exists once
+per event or attempt is a `msgspec.Struct` (made in 0.2 µs, a frozen dataclass of that size in 2 µs).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
 
 DEFAULT_TENANT = "default"
 SHARDS = 64
@@ -89,8 +92,7 @@ class Tenant:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One accepted event. `payload` is the bytes of `data` exactly as the switch spelled them.
 
     `call_key` orders: events of one tenant with the same one are delivered in the order of their ids.
@@ -146,8 +148,7 @@ class Webhook:
     order_wait_s: float | None = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """What a target answered. `body` is at most the first 16 KiB, undecoded; header names are lower case."""
 
     status: int
@@ -156,8 +157,7 @@ class Response:
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How one attempt ended. Exactly one of these holds: `response` came, or `error` says why not.
 
     `detail` is the plain technical cause (never a secret). `phases_ms` are the times that are known of

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from gateway.model import Outcome
 
 RESPONSE_BODY_LIMIT = 16 * 1024
@@ -33,8 +35,7 @@ class Target:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One request, ready for the wire.
 
     `head` is the header lines after Host, each ended by CR LF, in ASCII, with neither the Host line
