@@ -54,14 +54,14 @@ def check(type: str, payload: bytes, *, at: str = "") -> Checked:
     """
     shape = _SHAPES.get(type)
     if shape is None:
-        _refuse([FieldError("/type", f"There is no event type {type!r}. Known are: {', '.join(BY_NAME)}.")])
+        _refuse([FieldError("/type", f"there is no such event type; known are {', '.join(BY_NAME)}")])
     try:
         data = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
-        raise Problem(400, "bad-json", f"The payload is not valid JSON: {error.msg} at {where}.") from None
+        raise Problem(400, "bad-json", f"the payload is not valid JSON: {error.msg} at {where}") from None
     if data.__class__ is not dict:
-        _refuse([FieldError(at, "The payload must be a JSON object.")])
+        _refuse([FieldError(at, "the payload must be a JSON object")])
     if not _plain(payload, len(data)):
         _check_structure(payload, data, at)
     try:
@@ -107,16 +107,12 @@ def _check_structure(payload: bytes, data: dict[str, Any], at: str) -> None:
     # Numbers stay text: this pass is about keys, and Python refuses to convert very long integers.
     json.loads(payload, object_pairs_hook=note_doubled, parse_int=str, parse_float=str)
     if doubled:
-        _refuse(
-            [
-                FieldError(f"{at}/{_escape(key)}", "This member appears more than once.")
-                for key in doubled[:SHOWN_ERRORS]
-            ]
-        )
+        shown = doubled[:SHOWN_ERRORS]
+        _refuse([FieldError(f"{at}/{_escape(key)}", "this member appears more than once") for key in shown])
 
 
 def _structure_errors(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Nesting that is too deep, or else strings with U+0000, as many as are shown. Iterative: the input may be 1,024 deep."""
+    """Nesting that is too deep, or else strings with U+0000. Iterative, since the input may be 1,024 deep."""
     found = 0
     pending: list[tuple[str, Any, int]] = [("", data, 1)]
     while pending and found < SHOWN_ERRORS:
@@ -124,16 +120,16 @@ def _structure_errors(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, str):
             if "\0" in value:
                 found += 1
-                yield pointer, "A string must not contain U+0000: databases cannot store it."
+                yield pointer, "a string must not contain U+0000, which most databases cannot store"
             continue
         if isinstance(value, dict | list) and depth > MAX_DEPTH:
-            yield pointer[:200], f"Objects and arrays may be nested at most {MAX_DEPTH} deep."
+            yield pointer[:200], f"objects and arrays may be nested at most {MAX_DEPTH} deep"
             return
         if isinstance(value, dict):
             for key, member in value.items():
                 if "\0" in key:
                     found += 1
-                    yield pointer, "The name of a member must not contain U+0000."
+                    yield pointer, "the name of a member must not contain U+0000"
                 pending.append((f"{pointer}/{_escape(key)}", member, depth + 1))
         elif isinstance(value, list):
             pending += [(f"{pointer}/{place}", item, depth + 1) for place, item in enumerate(value)]
@@ -145,12 +141,12 @@ def _type_errors(event_type: EventType, data: dict[str, Any], at: str) -> Iterat
         pointer = f"{at}/{field.name}"
         if field.name not in data:
             if field.required:
-                yield FieldError(pointer, f"{field.name} is required: {field.description}")
+                yield FieldError(pointer, f"{field.name} is required")
             continue
         try:
             msgspec.convert(data[field.name], field.type if field.required else field.type | None)
         except msgspec.ValidationError:
-            yield FieldError(pointer, f"{field.name} must be {_in_words(field)}, not {_shown(data[field.name])}.")
+            yield FieldError(pointer, f"{field.name} must be {_in_words(field)}, not {_shown(data[field.name])}")
 
 
 def _in_words(field: Field) -> str:
@@ -175,4 +171,4 @@ def _escape(key: str) -> str:
 
 
 def _refuse(errors: list[FieldError]) -> NoReturn:
-    raise Problem(422, "validation", f"The payload does not fit its event type: {errors[0].detail}", errors=errors)
+    raise Problem(422, "validation", f"the payload does not fit its event type: {errors[0].detail}", errors=errors)
