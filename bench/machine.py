@@ -1,0 +1,69 @@
+"""What the kernel says of processes: who runs where, what it has used, how much memory it held at most.
+
+Invariant: CPU time is never lost from sight: of a group of processes that come and go, such as PostgreSQL's, the
+ended ones are in the figure that their parent keeps for those it has reaped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PROC = Path("/proc")
+
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """User and system time of the processes and of the children that they have reaped, in seconds."""
+    return sum(_cpu_s(pid) for pid in pids)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = _stat(pid)
+    if fields is None:
+        return 0.0
+    return sum(int(field) for field in fields[11:15]) / TICKS_PER_S  # utime, stime, cutime, cstime
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    children: dict[int, list[int]] = {}
+    for entry in PROC.iterdir():
+        if entry.name.isdecimal() and (fields := _stat(int(entry.name))) is not None:
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found = [pid]
+    for parent in found:
+        found.extend(children.get(parent, ()))
+    return found
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat after the name (which may hold blanks and parentheses); None if it has ended."""
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def peak_memory_mb(pid: int) -> float:
+    """The most memory that the process has held at once since its start (VmHWM)."""
+    for line in (PROC / str(pid) / "status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def pin(pid: int, core: int) -> None:
+    """Keeps a process, all its threads and what it starts from now on to one core; a machine of one core has no choice."""
+    core %= os.cpu_count() or 1
+    try:
+        for thread in (PROC / str(pid) / "task").iterdir():
+            os.sched_setaffinity(int(thread.name), {core})
+    except (FileNotFoundError, ProcessLookupError):
+        return
+
+
+def descriptors(pid: int) -> int:
+    """How many files and sockets the process has open."""
+    return len(list((PROC / str(pid) / "fd").iterdir()))
