@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
@@ -81,9 +82,9 @@ def _accepted(body: bytes) -> web.Response:
     return web.Response(status=202, body=body, content_type="application/json")
 
 
-async def serve(targets: list[str]) -> None:
+async def serve(targets: list[str], authority: str | None) -> None:
     """Serves on a free loopback port, which it prints, until cancelled."""
-    connector = TCPConnector(limit=0)
+    connector = TCPConnector(limit=0, ssl=ssl.create_default_context(cafile=authority))
     async with ClientSession(connector=connector, timeout=ClientTimeout(total=10), auto_decompress=False) as session:
         floor = Floor(targets, session)
         application = web.Application(client_max_size=BODY_LIMIT_BYTES)
@@ -101,7 +102,9 @@ async def serve(targets: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="+", metavar="URL")
-    uvloop.run(serve(parser.parse_args().targets))
+    parser.add_argument("--authority", help="PEM file of the authority that TLS targets are checked against")
+    arguments = parser.parse_args()
+    uvloop.run(serve(arguments.targets, arguments.authority))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import uvloop
 
 from bench.ledger import percentiles_ms
 from bench.pacer import Pacer
-from bench.traffic import TYPES, Payloads, Step, Traffic
+from bench.traffic import FIRST_CALL_ID, TYPES, Payloads, Step, Traffic
 
 ANSWER_TIMEOUT_S = 30.0
 """How long the answers that are outstanding when sending ends are waited for."""
@@ -52,6 +52,7 @@ class Plan:
     max_events: int | None = None
     tenants: int = 0
     skew: float = 0.0
+    first_call_id: int = FIRST_CALL_ID
 
 
 class Connection(asyncio.Protocol):
@@ -149,7 +150,7 @@ class Load:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._traffic = Traffic(spread=plan.spread)
+        self._traffic = Traffic(spread=plan.spread, first_call_id=plan.first_call_id)
         self._requests = Requests(plan)
         self._connections: list[Connection] = []
         self._idle: deque[Connection] = deque()
@@ -293,6 +294,7 @@ def main() -> None:
     parser.add_argument("--max-events", type=int)
     parser.add_argument("--tenants", type=int, default=0, help="spread over tenant-0000 and on; needs an unbound token")
     parser.add_argument("--skew", type=float, default=0.0, help="exponent of Zipf's law over the tenants; 0 is even")
+    parser.add_argument("--first-call-id", type=int, default=FIRST_CALL_ID, help="calls are numbered from here")
     plan = Plan(**vars(parser.parse_args()))
     print(json.dumps(uvloop.run(_run(plan))))
 

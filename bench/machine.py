@@ -55,7 +55,7 @@ def peak_memory_mb(pid: int) -> float:
 
 
 def pin(pid: int, core: int) -> None:
-    """Keeps a process, all its threads and what it starts from now on to one core; a machine of one core has no choice."""
+    """Keeps a process, its threads and what it starts from now on to one core (the only one, where there is one)."""
     core %= os.cpu_count() or 1
     try:
         for thread in (PROC / str(pid) / "task").iterdir():

@@ -1,7 +1,8 @@
 """The target: an HTTP server that takes webhooks, behaves as told, and keeps a ledger for each path.
 
 `python -m bench.target` prints one JSON line with its ports and serves until it is ended. Paths that begin with
-`/__` control it: `GET /__stats`, `POST /__reset`, `POST /__set {"path", "latency_ms", …}`.
+`/__` control it: `GET /__count`, `GET /__stats` (with `?paths` for each path too), `POST /__reset`, and
+`POST /__set {"path", "latency_ms", "failure_rate", "failure_status", "hang"}`.
 
 Invariant: it reads each request once and parses nothing that it does not need, so that it costs a fraction of
 what it measures. It therefore speaks only the HTTP/1.1 that a webhook sender sends: bodies have a Content-Length.
@@ -148,7 +149,9 @@ class TargetProtocol(asyncio.Protocol):
 
     def _control(self, path: bytes, body: bytes) -> None:
         answer: dict[str, Any] = {}
-        if path.startswith(b"/__stats"):
+        if path == b"/__count":
+            answer = {"delivered": sum(len(ledger.delivered) for ledger in self._target.ledgers.values())}
+        elif path.startswith(b"/__stats"):
             answer = self._target.stats(paths=path.endswith(b"?paths"))
         elif path == b"/__reset":
             self._target.reset()

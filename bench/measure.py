@@ -1,0 +1,126 @@
+"""One measurement: a load is sent, everything accepted arrives, and the cost of it all is divided by the events.
+
+Invariant: a measurement begins and ends with nothing under way, so no cost of an event falls outside it and the
+rate is that of accepted *and* delivered events, never of accepted ones that are still to be delivered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench import machine
+from bench.load import Plan
+from bench.process import Gateway
+from bench.rig import Rig, TargetClient
+
+DRAIN_TIMEOUT_S = 90.0
+POLL_S = 0.05
+SETTLE_S = 0.3
+"""After the last delivery: the log's last batch is still being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one scenario gave. CPU is in microseconds; `lag_ms` is from the intended sending to the arrival.
+
+    `missing` is what was accepted and did not arrive in time; `notes` is anything else, by name.
+    """
+
+    events: int
+    deliveries: int
+    seconds: float
+    gateway_us_per_event: float
+    postgres_us_per_event: float
+    lag_ms: dict[str, float]
+    ack_ms: dict[str, float]
+    peak_memory_mb: float
+    missing: int
+    duplicates: int
+    overtaken: int
+    refused: int
+    floor_us_per_event: float | None = None
+    notes: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def events_per_s(self) -> float:
+        return self.events / self.seconds
+
+    @property
+    def deliveries_per_s(self) -> float:
+        return self.deliveries / self.seconds
+
+    @property
+    def ratio_to_floor(self) -> float | None:
+        return self.gateway_us_per_event / self.floor_us_per_event if self.floor_us_per_event else None
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """CPU seconds used so far."""
+
+    gateway_s: float
+    postgres_s: float
+
+    @classmethod
+    def of(cls, gateway: Gateway) -> Costs:
+        postmaster = gateway.postmaster_pid()
+        database = machine.cpu_s(machine.family(postmaster)) if postmaster is not None else 0.0
+        return cls(machine.cpu_s([gateway.pid]), database)
+
+
+async def measure(
+    rig: Rig,
+    gateway: Gateway,
+    target: TargetClient,
+    plan: Plan,
+    *,
+    fan_out: float,
+) -> tuple[Measurement, dict[str, Any]]:
+    """Sends `plan`, waits for `fan_out` deliveries of each event; the figures, and the target's statistics."""
+    await target.reset()
+    before = Costs.of(gateway)
+    report = await rig.load(plan)
+    expected = round(report["accepted"] * fan_out)
+    await drained(target, expected)
+    await asyncio.sleep(SETTLE_S)
+    after = Costs.of(gateway)
+    stats = await target.stats()
+    events = max(1, report["accepted"])
+    taken = Measurement(
+        events=report["accepted"],
+        deliveries=stats["delivered"],
+        seconds=max(stats["last_ns"] - report["started_ns"], 1) / 1e9,
+        gateway_us_per_event=(after.gateway_s - before.gateway_s) * 1e6 / events,
+        postgres_us_per_event=(after.postgres_s - before.postgres_s) * 1e6 / events,
+        lag_ms=stats["lag_ms"],
+        ack_ms=report["ack_ms"],
+        peak_memory_mb=machine.peak_memory_mb(gateway.pid),
+        missing=expected - stats["delivered"],
+        duplicates=stats["duplicates"],
+        overtaken=stats["overtaken"],
+        refused=report["sent"] - report["accepted"],
+    )
+    return taken, stats
+
+
+async def drained(target: TargetClient, expected: int, timeout_s: float = DRAIN_TIMEOUT_S) -> bool:
+    """Waits until the target has got as many distinct events (per path) as expected; False if it takes too long."""
+    deadline = time.monotonic() + timeout_s
+    while await target.delivered() < expected:
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(POLL_S)
+    return True
+
+
+async def floor_us_per_event(rig: Rig, target: TargetClient, pid: int, plan: Plan, *, fan_out: int) -> float:
+    """The same load through the floor: its CPU for an event."""
+    await target.reset()
+    before = machine.cpu_s([pid])
+    report = await rig.load(plan)
+    await drained(target, report["accepted"] * fan_out)
+    events: int = max(1, report["accepted"])
+    return (machine.cpu_s([pid]) - before) * 1e6 / events

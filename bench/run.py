@@ -1,0 +1,80 @@
+"""`make bench`: takes the scenarios one after the other, shows them beside the baseline, writes JSON and a chart.
+
+Invariant: a run always ends: every load, every wait for what is under way and every start has a limit of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from bench import chart, report
+from bench.measure import Measurement
+from bench.rig import Rig
+from bench.scenarios import SCENARIOS, Run, Scenario
+
+SECONDS = 4.0
+QUICK_SECONDS = 1.5
+PIPED_WIDTH = 170
+CHART = report.RESULTS / "latest.svg"
+BASELINE_PIPED_WIDTH = 170
+CHART = report.RESULTS / "baseline.svg"
+
+
+async def take(
+    scenarios: Sequence[Scenario], console: Console, *, seconds: float, quick: bool
+) -> dict[str, Measurement]:
+    """Every scenario in turn; one that fails is said so and left out."""
+    async with Rig() as rig:
+        run = Run(rig, seconds, quick)
+        for scenario in scenarios:
+            started = time.monotonic()
+            try:
+                run.found[scenario.name] = taken = await scenario.take(run)
+            except Exception as error:
+                console.print(f"[red]{scenario.name} failed: {type(error).__name__}: {error}[/red]")
+                continue
+            rates = f"{taken.events_per_s:>8,.0f} events/s {taken.deliveries_per_s:>8,.0f} deliveries/s"
+            console.print(f"{scenario.name:<10} {rates}  [dim]{time.monotonic() - started:.0f} s[/dim]")
+        return run.found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = ", ".join(scenario.name for scenario in SCENARIOS)
+    parser.add_argument("--scenario", action="append", metavar="NAME", help=f"only this one; repeatable: {names}")
+    parser.add_argument("--seconds", type=float, help=f"how long each load lasts; {SECONDS:g} unless set")
+    parser.add_argument("--quick", action="store_true", help="short loads and a small backlog: does it work at all?")
+    parser.add_argument("--baseline", action="store_true", help="keep this run as the one that later ones compare with")
+    arguments = parser.parse_args()
+    chosen = [
+        each
+        for each in SCENARIOS
+        if each.name in (arguments.scenario or ()) or (not arguments.scenario and each.default)
+    ]
+    if arguments.scenario and len(chosen) != len(set(arguments.scenario)):
+        parser.error(f"known scenarios: {names}")
+    seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else SECONDS)
+
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
+    found = asyncio.run(take(chosen, console, seconds=seconds, quick=arguments.quick))
+    run = report.document(found, seconds)
+    titles = {scenario.name: scenario.title for scenario in SCENARIOS}
+    console.print(report.table(found, titles, report.read(report.BASELINE)))
+    report.write(report.LATEST, run)
+    CHART.write_text(chart.svg(run, titles))
+    if arguments.baseline:
+        report.write(report.BASELINE, run)
+        BASELINE_CHART.write_text(chart.svg(run, titles))
+    console.print(f"written: {report.LATEST}, {CHART}")
+    correct = all(not (taken.missing or taken.overtaken or taken.duplicates) for taken in found.values())
+    return 0 if correct and len(found) == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
