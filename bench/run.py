@@ -22,8 +22,7 @@ SECONDS = 4.0
 QUICK_SECONDS = 1.5
 PIPED_WIDTH = 170
 CHART = report.RESULTS / "latest.svg"
-BASELINE_PIPED_WIDTH = 170
-CHART = report.RESULTS / "baseline.svg"
+BASELINE_CHART = report.RESULTS / "baseline.svg"
 
 
 async def take(
