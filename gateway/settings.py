@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from gateway.errors import SettingsError
 
 PREFIX = "GATEWAY_"
-CLIENT_VARIABLES = frozenset({"GATEWAY_URL", "GATEWAY_TOKEN"})
+CLIENT_VARIABLES = frozenset({"GATEWAY_URL", "GATEWAY_TOKEN", "GATEWAY_TOKEN_FILE"})
 """Read by the commands that are clients of a running gateway; no settings of the gateway itself."""
 
 RETRIES_LIMIT = 100
