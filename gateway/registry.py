@@ -1,0 +1,409 @@
+"""The configuration in memory, and the only way to change it.
+
+Every part of the gateway that needs a tenant, an access, a webhook, a token or a port asks here, and
+never the store. Invariant: memory never runs ahead of the store. A change is committed first, then adopted,
+then told to the listeners, without anything else of this process running in between; changes are serial.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sized
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol, TypedDict, TypeVar
+
+import structlog
+
+from gateway.errors import EgressRefused, FieldError, Problem
+from gateway.http import invalid
+from gateway.ids import IdSource
+from gateway.model import (
+    Access,
+    AccessType,
+    KeyLocation,
+    PortRule,
+    PortState,
+    Role,
+    Tenant,
+    Token,
+    Webhook,
+    WebhookState,
+)
+from gateway.registry_edit import Edit, State, TargetPolicy
+from gateway.store.config import ConfigStore
+from gateway.webhook_rules import access_errors, fit_error
+
+OVERLAP = timedelta(hours=24)
+"""How long a rotated signing secret still signs, beside the new one."""
+EXPIRY_CHECK_S = 30.0
+TENANTS_LIMIT = 10_000
+ACCESSES_LIMIT = 10_000
+WEBHOOKS_LIMIT = 10_000
+TOKENS_LIMIT = 10_000
+PORTS_LIMIT = 10_000
+
+log = structlog.get_logger(__name__)
+
+Thing = TypeVar("Thing")
+
+
+class Listener(Protocol):
+    """Told of each change after it was adopted; must neither block nor raise."""
+
+    def webhook_changed(self, webhook: Webhook) -> None:
+        """It is new, or anything about it changed, its access included."""
+
+    def webhook_removed(self, webhook_id: str) -> None: ...
+
+
+class TokenSink(Protocol):
+    """Where the tokens in force go: the token book of the doors."""
+
+    def replace(self, tokens: Iterable[Token]) -> None: ...
+
+
+class AccessChanges(TypedDict, total=False):
+    name: str
+    key_name: str
+    location: KeyLocation
+    client_id: str
+    client_secret: str
+    api_key: str
+
+
+class WebhookChanges(TypedDict, total=False):
+    """`state` ACTIVE resumes, PAUSED pauses (with a `reason`, where the gateway itself does)."""
+
+    name: str
+    events: frozenset[str]
+    method: str
+    url: str
+    access: Access | None
+    state: WebhookState
+    reason: str | None
+    timeout_s: float
+    max_in_flight: int
+    rate_per_s: float | None
+    retry_schedule_s: tuple[float, ...] | None
+    order_wait_s: float | None
+
+
+class Registry:
+    """Reads answer from memory, at once. Changes raise `Problem`, or `Unavailable` where nothing was changed.
+
+    `by` is who changes, as the audit shall call them.
+    """
+
+    def __init__(
+        self,
+        store: ConfigStore,
+        *,
+        policy: TargetPolicy,
+        tokens: TokenSink,
+        ids: IdSource,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._token_sink = tokens
+        self._ids = ids
+        self._now = now
+        self._state = State()
+        self._names: Mapping[str, Tenant] = {}
+        self._listeners: list[Listener] = []
+        self._lock = asyncio.Lock()
+        self._stale = True
+
+    # ── Life ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def listen(self, listener: Listener) -> None:
+        """Tell `listener` of every change from now on; the webhooks that there are it reads itself."""
+        self._listeners.append(listener)
+
+    async def load(self) -> None:
+        """Read everything from the store; at start, before anything asks."""
+        async with self._lock:
+            await self._reload()
+
+    async def run(self) -> None:
+        """Take rotated signing secrets out of force when their time is over; until cancelled."""
+        while True:
+            await asyncio.sleep(EXPIRY_CHECK_S)
+            async with self._lock:
+                self.retire_secrets()
+
+    def retire_secrets(self) -> None:
+        """Drop each older signing secret whose overlap is over. The store's copy is ignored from then on."""
+        state, now = self._state.copy(), self._now()
+        over = [webhook_id for webhook_id, until in state.old_until.items() if until <= now]
+        for webhook_id in over:
+            del state.old_until[webhook_id]
+            webhook = state.webhooks[webhook_id]
+            state.webhooks[webhook_id] = replace(webhook, signing_secrets=webhook.signing_secrets[:1])
+        if over:
+            self._adopt(state)
+
+    # ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def new_id(self) -> str:
+        return self._ids.next()
+
+    def tenant(self, name: str) -> Tenant | None:
+        return self._names.get(name)
+
+    def tenant_by_id(self, tenant_id: int) -> Tenant:
+        return self._state.tenants[tenant_id]
+
+    def tenants(self, tenant_id: int | None = None) -> list[Tenant]:
+        return [each for each in self._state.tenants.values() if tenant_id in (None, each.id)]
+
+    def access(self, access_id: str) -> Access | None:
+        return self._state.accesses.get(access_id)
+
+    def accesses(self, tenant_id: int | None = None) -> list[Access]:
+        return [each for each in self._state.accesses.values() if tenant_id in (None, each.tenant_id)]
+
+    def webhook(self, webhook_id: str) -> Webhook | None:
+        return self._state.webhooks.get(webhook_id)
+
+    def webhooks(self, tenant_id: int | None = None) -> list[Webhook]:
+        return [each for each in self._state.webhooks.values() if tenant_id in (None, each.tenant_id)]
+
+    def token(self, token_id: str) -> Token | None:
+        return self._state.tokens.get(token_id)
+
+    def tokens(self, tenant_id: int | None = None) -> list[Token]:
+        return [each for each in self._state.tokens.values() if tenant_id in (None, each.tenant_id)]
+
+    def port(self, rule_id: str) -> PortRule | None:
+        return self._state.ports.get(rule_id)
+
+    def ports(self, tenant_id: int | None = None) -> list[PortRule]:
+        """Of one tenant, the rules for it and those for all."""
+        return [each for each in self._state.ports.values() if tenant_id is None or each.tenant_id in (None, tenant_id)]
+
+    # ── Tenants and accesses ────────────────────────────────────────────────────────────────────────────────────
+
+    async def add_tenant(self, name: str, *, by: str) -> Tenant:
+        """The tenant of this name, which may exist already."""
+        async with self._edit(by) as edit:
+            known = next((each for each in edit.state.tenants.values() if each.name == name), None)
+            if known is not None:
+                return known
+            _room(edit.state.tenants, TENANTS_LIMIT, "tenants")
+            return await edit.add_tenant(name)
+
+    async def add_access(self, access: Access, *, by: str) -> Access:
+        async with self._edit(by) as edit:
+            _room(edit.state.accesses, ACCESSES_LIMIT, "accesses")
+            _check_access(access, edit)
+            await edit.save_access(access)
+        return access
+
+    async def change_access(self, access_id: str, changes: AccessChanges, *, by: str) -> Access:
+        async with self._edit(by) as edit:
+            access = replace(_found(edit.state.accesses, access_id), **changes)
+            _check_access(access, edit)
+            await edit.save_access(access)
+        return access
+
+    async def remove_access(self, access_id: str, *, by: str) -> None:
+        """Problem 409 where webhooks use it."""
+        async with self._edit(by) as edit:
+            access = _found(edit.state.accesses, access_id)
+            if users := edit.using(access_id):
+                names = ", ".join(sorted(webhook.name or webhook.id for webhook in users))
+                raise Problem(409, "conflict", f"in use by {names}; give them another access first")
+            await edit.remove_access(access)
+
+    # ── Webhooks ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def add_webhook(self, webhook: Webhook, *, by: str) -> Webhook:
+        """As it was saved: `blocked`, where its port is not open."""
+        async with self._edit(by) as edit:
+            _room(edit.state.webhooks, WEBHOOKS_LIMIT, "webhooks")
+            await self._save_webhook(edit, webhook)
+        return self._state.webhooks[webhook.id]
+
+    async def change_webhook(self, webhook_id: str, changes: WebhookChanges, *, by: str) -> Webhook:
+        """As it was saved. A resumed one whose port is not open is `blocked`; a reason ends with its state."""
+        async with self._edit(by) as edit:
+            old = _found(edit.state.webhooks, webhook_id)
+            if changes.get("state", old.state) is not old.state:
+                changes = {"reason": None, **changes}
+            await self._save_webhook(edit, replace(old, **changes))
+        return self._state.webhooks[webhook_id]
+
+    async def _save_webhook(self, edit: Edit, webhook: Webhook) -> None:
+        await edit.save_webhook(self._checked(webhook, edit))
+        await edit.settle()
+
+    async def remove_webhook(self, webhook_id: str, *, by: str) -> None:
+        async with self._edit(by) as edit:
+            await edit.remove_webhook(_found(edit.state.webhooks, webhook_id))
+            await edit.settle()
+
+    async def rotate_secret(self, webhook_id: str, secret: bytes, *, by: str) -> Webhook:
+        """The new secret signs from now on, and the one before beside it for `OVERLAP`."""
+        async with self._edit(by) as edit:
+            webhook = _found(edit.state.webhooks, webhook_id)
+            rotated = replace(webhook, signing_secrets=(secret, webhook.signing_secrets[0]))
+            await edit.save_webhook(rotated, old_until=self._now() + OVERLAP)
+        return rotated
+
+    async def note_secret_read(self, webhook: Webhook, *, by: str) -> None:
+        """Before a signing secret is shown, so that it is never shown without a trace."""
+        async with self._edit(by) as edit:
+            await edit.audit("webhook.read_secret", webhook.id, webhook.tenant_id)
+
+    # ── Tokens ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def add_token(self, token: Token, *, by: str) -> Token:
+        async with self._edit(by) as edit:
+            _room(edit.state.tokens, TOKENS_LIMIT, "tokens")
+            await edit.add_token(token)
+        return token
+
+    async def remove_token(self, token_id: str, *, by: str) -> None:
+        """Problem 409 for the last admin token that sees everything: without it nobody could make another."""
+        async with self._edit(by) as edit:
+            token = _found(edit.state.tokens, token_id)
+            if self._is_master(token) and not any(
+                self._is_master(other) for other in edit.state.tokens.values() if other is not token
+            ):
+                raise Problem(
+                    409, "conflict", "this is the last admin token that is bound to no tenant; make another first"
+                )
+            await edit.remove_token(token)
+
+    def _is_master(self, token: Token) -> bool:
+        in_force = token.expires_at is None or token.expires_at > self._now()
+        return token.role is Role.ADMIN and token.tenant_id is None and in_force
+
+    # ── Ports ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def decide_port(
+        self, port: int, state: PortState, *, by: str, host: str | None = None, tenant_id: int | None = None
+    ) -> PortRule:
+        """Open or deny a port, for a host or a tenant or all; what was decided on just these before is replaced."""
+        async with self._edit(by) as edit:
+            _room(edit.state.ports, PORTS_LIMIT, "ports")
+            known = {(each.port, each.host, each.tenant_id): each.id for each in edit.state.ports.values()}
+            rule_id = known.get((port, host, tenant_id)) or self.new_id()
+            rule = PortRule(rule_id, port, host, tenant_id, state)
+            await edit.save_port(rule)
+            await edit.settle()
+        return rule
+
+    async def change_port(self, rule_id: str, state: PortState, *, by: str) -> PortRule:
+        async with self._edit(by) as edit:
+            rule = replace(_found(edit.state.ports, rule_id), state=state)
+            await edit.save_port(rule)
+            await edit.settle()
+        return rule
+
+    async def remove_port(self, rule_id: str, *, by: str) -> None:
+        """Close it. Webhooks that still need it are blocked, and ask for it anew."""
+        async with self._edit(by) as edit:
+            await edit.remove_port(_found(edit.state.ports, rule_id))
+            await edit.settle()
+
+    # ── The mechanism ───────────────────────────────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def _edit(self, by: str) -> AsyncIterator[Edit]:
+        """One change: to a copy and to the store, adopted once it is committed.
+
+        After an error that leaves open what the store holds now, the next change reads it all again first.
+        """
+        async with self._lock:
+            if self._stale:
+                await self._reload()
+            state = self._state.copy()
+            try:
+                async with self._store.change() as change:
+                    yield Edit(state, change, policy=self._policy, next_id=self.new_id, by=by)
+            except Problem:
+                raise
+            except BaseException:
+                self._stale = True
+                raise
+            self._adopt(state)
+
+    async def _reload(self) -> None:
+        loaded = await self._store.load()
+        state = State(
+            tenants={each.id: each for each in loaded.tenants},
+            accesses={each.id: each for each in loaded.accesses},
+            webhooks={webhook.id: webhook for webhook, _ in loaded.webhooks},
+            tokens={each.id: each for each in loaded.tokens},
+            ports={each.id: each for each in loaded.ports},
+            old_until={
+                webhook.id: until for webhook, until in loaded.webhooks if until and webhook.signing_secrets[1:]
+            },
+        )
+        for webhook in state.webhooks.values():
+            try:
+                state.targets[webhook.id] = self._policy.parse_target(webhook.url)
+            except EgressRefused as refused:
+                log.warning("webhook_url_refused", webhook_id=webhook.id, reason=refused.detail)
+        self._adopt(state)
+        self._stale = False
+
+    def _adopt(self, state: State) -> None:
+        """From here on `state` is what everyone sees; the listeners are told how it differs."""
+        old, self._state = self._state, state
+        self._names = {tenant.name: tenant for tenant in state.tenants.values()}
+        self._token_sink.replace(state.tokens.values())
+        self._policy.replace_rules(state.ports.values())
+        for webhook_id in old.webhooks.keys() - state.webhooks.keys():
+            for listener in self._listeners:
+                listener.webhook_removed(webhook_id)
+        for webhook in state.webhooks.values():
+            if old.webhooks.get(webhook.id) != webhook:
+                for listener in self._listeners:
+                    listener.webhook_changed(webhook)
+
+    def _checked(self, webhook: Webhook, edit: Edit) -> Webhook:
+        """The webhook with its access as it is now. Problem 422 where the two do not fit, or the URL is refused."""
+        if webhook.access is not None:
+            access = edit.state.accesses.get(webhook.access.id)
+            if access is None or access.tenant_id != webhook.tenant_id:
+                raise invalid(FieldError("/access_id", "there is no access with this id"))
+            if error := fit_error(webhook, access):
+                raise invalid(FieldError("/access_id", error))
+            webhook = replace(webhook, access=access)
+        try:
+            self._policy.check_literal(self._policy.parse_target(webhook.url))
+        except EgressRefused as refused:
+            raise Problem(422, "egress-refused", refused.detail, errors=[FieldError("/url", refused.detail)]) from None
+        return webhook
+
+
+def _check_access(access: Access, edit: Edit) -> None:
+    """Problem 422 where it is wrong on its own or for a webhook that uses it, 409 where its name is taken."""
+    errors = access_errors(access)
+    place = "/key_name" if access.type is AccessType.API_KEY else "/location"
+    for webhook in edit.using(access.id):
+        if error := fit_error(webhook, access):
+            errors.append(FieldError(place, f"the webhook “{webhook.name or webhook.id}” uses this access: {error}"))
+    if errors:
+        raise invalid(*errors)
+    for other in edit.state.accesses.values():
+        if other.id != access.id and (other.tenant_id, other.name) == (access.tenant_id, access.name):
+            detail = f"there is already an access called “{access.name}”"
+            raise Problem(409, "conflict", detail, errors=[FieldError("/name", detail)])
+
+
+def _found(things: Mapping[str, Thing], id: str) -> Thing:
+    """It may have gone between the caller's look and this change's turn."""
+    if id not in things:
+        raise Problem(404, "not-found", "it does not exist any more")
+    return things[id]
+
+
+def _room(things: Sized, limit: int, what: str) -> None:
+    if len(things) >= limit:
+        raise Problem(409, "conflict", f"there are {limit} {what} already, which is the most that there may be")

@@ -1,0 +1,208 @@
+"""One change to the configuration while it is being made: to a copy in memory and in one transaction.
+
+Owned by the registry, which adopts the copy once the transaction is committed. Invariant: when `settle`
+has run, a webhook is `blocked` exactly if it is not paused and its target's port is not open, and each
+closed port that a webhook needs has a row in which an operator can see and decide it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from gateway.audit_detail import created, differences
+from gateway.delivery.transport import Target
+from gateway.model import Access, PortRule, PortState, Tenant, Token, Webhook, WebhookState
+from gateway.store.audit import AuditEntry
+from gateway.store.config import Change
+
+Way: TypeAlias = tuple[int, str | None, int | None]
+"""Port, host and tenant id: what a webhook needs and a rule covers."""
+
+
+class TargetPolicy(Protocol):
+    """What the registry asks of the egress policy. The checks raise `EgressRefused`."""
+
+    def parse_target(self, url: str) -> Target: ...
+
+    def check_literal(self, target: Target) -> None: ...
+
+    def port_is_open(self, target: Target, tenant_id: int, rules: Iterable[PortRule]) -> bool: ...
+
+    def replace_rules(self, rules: Iterable[PortRule]) -> None: ...
+
+
+@dataclass(slots=True)
+class State:
+    """The whole configuration by id. `old_until` says when a webhook's older signing secret goes out of force."""
+
+    tenants: dict[int, Tenant] = field(default_factory=dict)
+    accesses: dict[str, Access] = field(default_factory=dict)
+    webhooks: dict[str, Webhook] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    ports: dict[str, PortRule] = field(default_factory=dict)
+    old_until: dict[str, datetime] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
+    """The URLs of the webhooks, taken apart. One that the policy would refuse today has none, and keeps its state."""
+
+    def copy(self) -> State:
+        return State(
+            dict(self.tenants),
+            dict(self.accesses),
+            dict(self.webhooks),
+            dict(self.tokens),
+            dict(self.ports),
+            dict(self.old_until),
+            dict(self.targets),
+        )
+
+
+class Edit:
+    """Writes each change to the store and to its own `state`, with an audit entry in the name of `by`."""
+
+    def __init__(
+        self, state: State, change: Change, *, policy: TargetPolicy, next_id: Callable[[], str], by: str
+    ) -> None:
+        self.state = state
+        self._change = change
+        self._policy = policy
+        self._next_id = next_id
+        self._by = by
+
+    async def audit(
+        self, action: str, resource: str, tenant_id: int | None, detail: Mapping[str, object] | None = None
+    ) -> None:
+        await self._change.audit(AuditEntry(self._next_id(), tenant_id, self._by, action, resource, detail or {}))
+
+    async def add_tenant(self, name: str) -> Tenant:
+        tenant = await self._change.add_tenant(name)
+        self.state.tenants[tenant.id] = tenant
+        await self.audit("tenant.create", name, tenant.id)
+        return tenant
+
+    async def save_access(self, access: Access) -> None:
+        """Add or change an access; the webhooks that use it use the new one at once."""
+        old = self.state.accesses.get(access.id)
+        self.state.accesses[access.id] = access
+        await self._change.save_access(access)
+        await self._audit_saved("access", access, old)
+        for webhook in self.using(access.id):
+            self.state.webhooks[webhook.id] = replace(webhook, access=access)
+
+    async def remove_access(self, access: Access) -> None:
+        del self.state.accesses[access.id]
+        await self._change.remove_access(access.id)
+        await self.audit("access.delete", access.id, access.tenant_id, {"name": access.name})
+
+    def using(self, access_id: str) -> list[Webhook]:
+        return [
+            webhook for webhook in self.state.webhooks.values() if webhook.access and webhook.access.id == access_id
+        ]
+
+    async def save_webhook(self, webhook: Webhook, *, old_until: datetime | None = None) -> None:
+        """Add or change a webhook. `old_until` starts the overlap of a rotation; None keeps the one under way."""
+        target = self._policy.parse_target(webhook.url)
+        self.state.targets[webhook.id] = target
+        if old_until is not None:
+            self.state.old_until[webhook.id] = old_until
+        await self._write_webhook(self._settled(webhook, target))
+
+    async def _write_webhook(self, webhook: Webhook) -> None:
+        old = self.state.webhooks.get(webhook.id)
+        self.state.webhooks[webhook.id] = webhook
+        await self._change.save_webhook(webhook, old_secret_until=self.state.old_until.get(webhook.id))
+        await self._audit_saved("webhook", webhook, old)
+
+    async def remove_webhook(self, webhook: Webhook) -> None:
+        del self.state.webhooks[webhook.id]
+        self.state.old_until.pop(webhook.id, None)
+        self.state.targets.pop(webhook.id, None)
+        await self._change.remove_webhook(webhook.id)
+        await self.audit("webhook.delete", webhook.id, webhook.tenant_id, created(webhook))
+
+    async def add_token(self, token: Token) -> None:
+        self.state.tokens[token.id] = token
+        await self._change.add_token(token)
+        await self._audit_saved("token", token, None)
+
+    async def remove_token(self, token: Token) -> None:
+        del self.state.tokens[token.id]
+        await self._change.remove_token(token.id)
+        await self.audit("token.revoke", token.id, token.tenant_id, {"name": token.name, "prefix": token.prefix})
+
+    async def save_port(self, rule: PortRule) -> None:
+        old = self.state.ports.get(rule.id)
+        self.state.ports[rule.id] = rule
+        await self._change.save_port(rule)
+        await self._audit_saved("port", rule, old)
+
+    async def remove_port(self, rule: PortRule) -> None:
+        del self.state.ports[rule.id]
+        await self._change.remove_port(rule.id)
+        await self.audit("port.delete", rule.id, rule.tenant_id, created(rule))
+
+    async def settle(self) -> None:
+        """Bring the webhooks' states and the questions to the operators in line with the ports that are open."""
+        closed: set[Way] = set()
+        for webhook_id, target in self.state.targets.items():
+            webhook = self.state.webhooks[webhook_id]
+            settled = self._settled(webhook, target)
+            if settled is not webhook:
+                await self._write_webhook(settled)
+            if not self._is_open(webhook, target):
+                closed.add((target.port, target.host, webhook.tenant_id))
+        await self._ask(closed)
+
+    def _is_open(self, webhook: Webhook, target: Target) -> bool:
+        return self._policy.port_is_open(target, webhook.tenant_id, self.state.ports.values())
+
+    def _settled(self, webhook: Webhook, target: Target) -> Webhook:
+        """The same webhook, unless its port demands another state; a pause is the user's and stays."""
+        if webhook.state is WebhookState.PAUSED:
+            return webhook
+        state, reason = WebhookState.ACTIVE, None
+        if not self._is_open(webhook, target):
+            state = WebhookState.BLOCKED
+            reason = closed_reason(target.port, denied=self._denied(target, webhook.tenant_id))
+        if (webhook.state, webhook.reason) == (state, reason):
+            return webhook
+        return replace(webhook, state=state, reason=reason)
+
+    def _denied(self, target: Target, tenant_id: int) -> bool:
+        return any(
+            rule.state is PortState.DENIED and _covers(rule, (target.port, target.host, tenant_id))
+            for rule in self.state.ports.values()
+        )
+
+    async def _ask(self, closed: set[Way]) -> None:
+        """A row for each closed port that nobody has decided on, and none for those that nobody needs any more."""
+        rules = list(self.state.ports.values())
+        decided = [rule for rule in rules if rule.state is not PortState.ASKED]
+        asked = {(rule.port, rule.host, rule.tenant_id): rule for rule in rules if rule.state is PortState.ASKED}
+        wanted = {each for each in closed if not any(_covers(rule, each) for rule in decided)}
+        for key, rule in asked.items():
+            if key not in wanted:
+                await self.remove_port(rule)
+        for port, host, tenant_id in sorted(wanted - asked.keys(), key=str):
+            await self.save_port(PortRule(self._next_id(), port, host, tenant_id, PortState.ASKED))
+
+    async def _audit_saved(
+        self, kind: str, new: Access | Webhook | Token | PortRule, old: Access | Webhook | Token | PortRule | None
+    ) -> None:
+        if old is None:
+            await self.audit(f"{kind}.create", new.id, new.tenant_id, created(new))
+        elif detail := differences(old, new):
+            await self.audit(f"{kind}.change", new.id, new.tenant_id, detail)
+
+
+def _covers(rule: PortRule, wanted: Way) -> bool:
+    port, host, tenant_id = wanted
+    return rule.port == port and rule.host in (None, host) and rule.tenant_id in (None, tenant_id)
+
+
+def closed_reason(port: int, *, denied: bool) -> str:
+    """Why a webhook is blocked, and who can change that."""
+    said = f"an operator has denied port {port}" if denied else f"port {port} is not open"
+    return f"{said}; an operator opens it with `gateway port open {port}` or POST /api/v1/ports"

@@ -1,0 +1,302 @@
+"""The configuration in PostgreSQL: tenants, accesses, webhooks, tokens and ports, with their audit.
+
+Only the registry calls this; everyone else reads the registry. Invariant: a credential is encrypted
+before it enters a statement and is bound to its row, so neither a dump, nor the server's own log, nor
+a row copied over another one gives a credential away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, Protocol, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from gateway.errors import Problem, Unavailable
+from gateway.model import (
+    Access,
+    AccessType,
+    KeyLocation,
+    PortRule,
+    PortState,
+    Role,
+    Tenant,
+    Token,
+    Webhook,
+    WebhookState,
+)
+from gateway.store import audit
+from gateway.store.audit import AuditEntry
+from gateway.store.session import BROKEN, REFUSED
+
+TIMEOUT_S = 5.0
+"""For getting a connection, for each statement and for giving the connection back."""
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+
+TENANTS = "SELECT id, name FROM tenants ORDER BY id"
+
+ACCESSES = "SELECT id::text, tenant_id, name, type, key_name, location, client_id, secret FROM accesses ORDER BY id"
+
+WEBHOOKS = """
+SELECT id::text, tenant_id, name, events, method, url, access_id::text, state, reason, timeout_s, max_in_flight,
+       rate_per_s, retry_schedule_s, order_wait_s, secret, old_secret, old_secret_until
+FROM webhooks ORDER BY id
+"""
+
+TOKENS = "SELECT id::text, name, role, tenant_id, prefix, digest, created_at, expires_at FROM tokens ORDER BY id"
+
+PORTS = "SELECT id::text, port, host, tenant_id, state FROM ports ORDER BY id"
+
+# A tenant that another process has just added keeps its id: naming one twice is no conflict.
+ADD_TENANT = "INSERT INTO tenants (name) VALUES ($1) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"
+
+# New or changed: the row becomes what is given. The tenant and the type of an access never change.
+SAVE_ACCESS = """
+INSERT INTO accesses (id, tenant_id, name, type, key_name, location, client_id, secret)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (id) DO UPDATE SET name = $3, key_name = $5, location = $6, client_id = $7, secret = $8, updated_at = now()
+"""
+
+# New or changed: the row becomes what is given. The tenant of a webhook never changes.
+SAVE_WEBHOOK = """
+INSERT INTO webhooks (id, tenant_id, name, events, method, url, access_id, state, reason, timeout_s, max_in_flight,
+                      rate_per_s, retry_schedule_s, order_wait_s, secret, old_secret, old_secret_until)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+ON CONFLICT (id) DO UPDATE SET
+    name = $3, events = $4, method = $5, url = $6, access_id = $7, state = $8, reason = $9, timeout_s = $10,
+    max_in_flight = $11, rate_per_s = $12, retry_schedule_s = $13, order_wait_s = $14, secret = $15,
+    old_secret = $16, old_secret_until = $17, updated_at = now()
+"""
+
+ADD_TOKEN = """
+INSERT INTO tokens (id, name, role, tenant_id, prefix, digest, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""  # noqa: S105 (a statement, no password)
+
+# New, or decided anew.
+SAVE_PORT = """
+INSERT INTO ports (id, port, host, tenant_id, state) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (id) DO UPDATE SET state = $5, updated_at = now()
+"""
+
+REMOVE_ACCESS = "DELETE FROM accesses WHERE id = $1"
+REMOVE_WEBHOOK = "DELETE FROM webhooks WHERE id = $1"
+REMOVE_TOKEN = "DELETE FROM tokens WHERE id = $1"  # noqa: S105 (a statement, no password)
+REMOVE_PORT = "DELETE FROM ports WHERE id = $1"
+
+
+class Box(Protocol):
+    """Encrypts what is stored; `row` is bound to it, so that it opens in no other row."""
+
+    def seal(self, plain: bytes, *, row: str) -> bytes: ...
+
+    def open(self, sealed: bytes, *, row: str) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything at once, as the registry wants it at start."""
+
+    tenants: Sequence[Tenant]
+    accesses: Sequence[Access]
+    webhooks: Sequence[tuple[Webhook, datetime | None]]
+    """Each with the time at which its older signing secret goes out of force."""
+    tokens: Sequence[Token]
+    ports: Sequence[PortRule]
+
+
+class ConfigStore:
+    """Reads the whole configuration, and writes changes to it, each in one transaction with its audit."""
+
+    def __init__(self, pool: Pool, box: Box) -> None:
+        self._pool = pool
+        self._box = box
+
+    async def load(self) -> Configuration:
+        """Everything, as of one moment. Raises `Unavailable`."""
+        async with self._transaction(isolation="repeatable_read") as connection:
+            accesses = {row["id"]: self._access(row) for row in await connection.fetch(ACCESSES)}
+            return Configuration(
+                tenants=[Tenant(row["id"], row["name"]) for row in await connection.fetch(TENANTS)],
+                accesses=list(accesses.values()),
+                webhooks=[
+                    (self._webhook(row, accesses.get(row["access_id"])), row["old_secret_until"])
+                    for row in await connection.fetch(WEBHOOKS)
+                ],
+                tokens=[_token(row) for row in await connection.fetch(TOKENS)],
+                ports=[_port(row) for row in await connection.fetch(PORTS)],
+            )
+
+    @asynccontextmanager
+    async def change(self) -> AsyncIterator[Change]:
+        """One transaction: committed when the block ends, undone when it raises.
+
+        Raises `Unavailable` where the database is away, Problem 409 where another process was faster.
+        """
+        async with self._transaction() as connection:
+            yield Change(connection, self._box)
+
+    async def audit(self, *, tenant_id: int | None, before_id: str | None, limit: int) -> Sequence[AuditEntry]:
+        """The newest `limit` entries older than `before_id`, of one tenant or of all."""
+        async with self._transaction() as connection:
+            return await audit.read_page(connection, tenant_id=tenant_id, before_id=before_id, limit=limit)
+
+    @asynccontextmanager
+    async def _transaction(
+        self, *, isolation: Literal["read_committed", "repeatable_read"] = "read_committed"
+    ) -> AsyncIterator[Connection]:
+        try:
+            async with (
+                asyncio.timeout(2 * TIMEOUT_S),
+                self._pool.acquire(timeout=TIMEOUT_S) as connection,
+                connection.transaction(isolation=isolation),
+            ):
+                yield connection
+        except asyncpg.IntegrityConstraintViolationError as error:
+            detail = "this was changed by somebody else at the same time; read it again, then repeat"
+            raise Problem(409, "conflict", detail) from error
+        except (*BROKEN, *REFUSED) as error:
+            raise Unavailable("the database does not answer; nothing can be changed or looked up now") from error
+
+    def _access(self, row: asyncpg.Record) -> Access:
+        secret = self._box.open(row["secret"], row=f"access:{row['id']}").decode()
+        kind = AccessType(row["type"])
+        return Access(
+            id=row["id"],
+            tenant_id=row["tenant_id"],
+            name=row["name"],
+            type=kind,
+            key_name=row["key_name"],
+            location=KeyLocation(row["location"]),
+            client_id=row["client_id"],
+            client_secret=secret if kind is AccessType.BASIC else "",
+            api_key=secret if kind is AccessType.API_KEY else "",
+        )
+
+    def _webhook(self, row: asyncpg.Record, access: Access | None) -> Webhook:
+        sealed = [row["secret"]]
+        if row["old_secret"] is not None and row["old_secret_until"] > datetime.now(UTC):
+            sealed.append(row["old_secret"])
+        schedule_s = row["retry_schedule_s"]
+        return Webhook(
+            id=row["id"],
+            tenant_id=row["tenant_id"],
+            name=row["name"],
+            events=frozenset(row["events"]),
+            method=row["method"],
+            url=row["url"],
+            access=access,
+            state=WebhookState(row["state"]),
+            reason=row["reason"],
+            signing_secrets=tuple(self._box.open(each, row=f"webhook:{row['id']}") for each in sealed),
+            timeout_s=row["timeout_s"],
+            max_in_flight=row["max_in_flight"],
+            rate_per_s=row["rate_per_s"],
+            retry_schedule_s=None if schedule_s is None else tuple(schedule_s),
+            order_wait_s=row["order_wait_s"],
+        )
+
+
+class Change:
+    """One change under way. Everything done through it is committed together, or not at all."""
+
+    def __init__(self, connection: Connection, box: Box) -> None:
+        self._connection = connection
+        self._box = box
+
+    async def audit(self, entry: AuditEntry) -> None:
+        await audit.insert(self._connection, entry)
+
+    async def add_tenant(self, name: str) -> Tenant:
+        return Tenant(await self._connection.fetchval(ADD_TENANT, name), name)
+
+    async def save_access(self, access: Access) -> None:
+        secret = access.client_secret if access.type is AccessType.BASIC else access.api_key
+        await self._connection.execute(
+            SAVE_ACCESS,
+            access.id,
+            access.tenant_id,
+            access.name,
+            access.type,
+            access.key_name,
+            access.location,
+            access.client_id,
+            self._box.seal(secret.encode(), row=f"access:{access.id}"),
+        )
+
+    async def remove_access(self, access_id: str) -> None:
+        await self._connection.execute(REMOVE_ACCESS, access_id)
+
+    async def save_webhook(self, webhook: Webhook, *, old_secret_until: datetime | None) -> None:
+        secret, *older = (self._box.seal(each, row=f"webhook:{webhook.id}") for each in webhook.signing_secrets)
+        await self._connection.execute(
+            SAVE_WEBHOOK,
+            webhook.id,
+            webhook.tenant_id,
+            webhook.name,
+            sorted(webhook.events),
+            webhook.method,
+            webhook.url,
+            webhook.access.id if webhook.access else None,
+            webhook.state,
+            webhook.reason,
+            webhook.timeout_s,
+            webhook.max_in_flight,
+            webhook.rate_per_s,
+            webhook.retry_schedule_s,
+            webhook.order_wait_s,
+            secret,
+            older[0] if older else None,
+            old_secret_until if older else None,
+        )
+
+    async def remove_webhook(self, webhook_id: str) -> None:
+        await self._connection.execute(REMOVE_WEBHOOK, webhook_id)
+
+    async def add_token(self, token: Token) -> None:
+        await self._connection.execute(
+            ADD_TOKEN,
+            token.id,
+            token.name,
+            token.role,
+            token.tenant_id,
+            token.prefix,
+            token.digest,
+            token.created_at,
+            token.expires_at,
+        )
+
+    async def remove_token(self, token_id: str) -> None:
+        await self._connection.execute(REMOVE_TOKEN, token_id)
+
+    async def save_port(self, rule: PortRule) -> None:
+        await self._connection.execute(SAVE_PORT, rule.id, rule.port, rule.host, rule.tenant_id, rule.state)
+
+    async def remove_port(self, rule_id: str) -> None:
+        await self._connection.execute(REMOVE_PORT, rule_id)
+
+
+def _token(row: asyncpg.Record) -> Token:
+    return Token(
+        id=row["id"],
+        name=row["name"],
+        role=Role(row["role"]),
+        tenant_id=row["tenant_id"],
+        prefix=row["prefix"],
+        digest=row["digest"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+    )
+
+
+def _port(row: asyncpg.Record) -> PortRule:
+    return PortRule(
+        id=row["id"], port=row["port"], host=row["host"], tenant_id=row["tenant_id"], state=PortState(row["state"])
+    )
