@@ -7,23 +7,22 @@ ended ones are in the figure that their parent keeps for those it has reaped.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
 
 
-def cpu_s(pids: Iterable[int]) -> float:
-    """User and system time of the processes and of the children that they have reaped, in seconds."""
-    return sum(_cpu_s(pid) for pid in pids)
-
-
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """User and system time of a process with all its threads, in seconds."""
     fields = _stat(pid)
-    if fields is None:
-        return 0.0
-    return sum(int(field) for field in fields[11:15]) / TICKS_PER_S  # utime, stime, cutime, cstime
+    return 0.0 if fields is None else sum(int(field) for field in fields[11:13]) / TICKS_PER_S  # utime, stime
+
+
+def family_cpu_s(pid: int) -> float:
+    """The same of a process, of its descendants and of those that have ended and been reaped, in seconds."""
+    live = [fields for member in family(pid) if (fields := _stat(member)) is not None]
+    return sum(int(field) for fields in live for field in fields[11:15]) / TICKS_PER_S  # and cutime, cstime
 
 
 def family(pid: int) -> list[int]:

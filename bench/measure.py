@@ -67,8 +67,8 @@ class Costs:
     @classmethod
     def of(cls, gateway: Gateway) -> Costs:
         postmaster = gateway.postmaster_pid()
-        database = machine.cpu_s(machine.family(postmaster)) if postmaster is not None else 0.0
-        return cls(machine.cpu_s([gateway.pid]), database)
+        database = machine.family_cpu_s(postmaster) if postmaster is not None else 0.0
+        return cls(machine.cpu_s(gateway.pid), database)
 
 
 async def measure(
@@ -119,8 +119,8 @@ async def drained(target: TargetClient, expected: int, timeout_s: float = DRAIN_
 async def floor_us_per_event(rig: Rig, target: TargetClient, pid: int, plan: Plan, *, fan_out: int) -> float:
     """The same load through the floor: its CPU for an event."""
     await target.reset()
-    before = machine.cpu_s([pid])
+    before = machine.cpu_s(pid)
     report = await rig.load(plan)
     await drained(target, report["accepted"] * fan_out)
     events: int = max(1, report["accepted"])
-    return (machine.cpu_s([pid]) - before) * 1e6 / events
+    return (machine.cpu_s(pid) - before) * 1e6 / events

@@ -19,6 +19,9 @@ from typing import Any, Self
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from gateway.store.embedded import DATABASE, SUPERUSER
+from gateway.store.postmaster import PidFile
+
 REPOSITORY = Path(__file__).parent.parent
 ADMIN_TOKEN = "bench-admin-token-0123456789abcdef"
 READY_TIMEOUT_S = 60.0
@@ -160,15 +163,20 @@ class Gateway:
                 self._session = None
 
     def postmaster_pid(self) -> int | None:
-        """The embedded PostgreSQL's first process, from its pid file, if that process lives."""
-        for file in self.data_dir.rglob("postmaster.pid"):
-            try:
-                pid = int(file.read_text().split("\n", 1)[0])
-                if Path(f"/proc/{pid}/cwd").resolve() == file.parent.resolve():
-                    return pid
-            except (OSError, ValueError):
-                continue
-        return None
+        """The embedded PostgreSQL's first process, if it lives."""
+        found = PidFile.read(self._database)
+        return found.pid if found is not None and found.names_a_server_of(self._database) else None
+
+    @property
+    def dsn(self) -> str:
+        """The embedded database, for looking at what the gateway has written; it needs a live server."""
+        found = PidFile.read(self._database)
+        assert found is not None
+        return f"postgresql://{SUPERUSER}@/{DATABASE}?host={found.socket_folder}"
+
+    @property
+    def _database(self) -> Path:
+        return self.data_dir / "postgres"
 
     async def stop_postgres(self) -> None:
         """Ends what the gateway left running: fast (SIGINT), and if that does not help, at once (SIGQUIT)."""

@@ -17,6 +17,7 @@ import random
 import ssl
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -44,12 +45,13 @@ class Behaviour:
 class Target:
     """Behaviour and ledger for each path. A path without a behaviour of its own has that of the path `*`."""
 
-    def __init__(self) -> None:
+    def __init__(self, new_ledger: Callable[[], Ledger] = Ledger) -> None:
         self.ledgers: dict[bytes, Ledger] = {}
         self.statuses: Counter[int] = Counter()
         self.connections = 0
         self._behaviours: dict[bytes, Behaviour] = {b"*": Behaviour()}
         self._random = random.Random(1)
+        self._new_ledger = new_ledger
 
     def behaviour(self, path: bytes) -> Behaviour:
         return self._behaviours.get(path) or self._behaviours[b"*"]
@@ -57,7 +59,7 @@ class Target:
     def ledger(self, path: bytes) -> Ledger:
         ledger = self.ledgers.get(path)
         if ledger is None:
-            ledger = self.ledgers[path] = Ledger()
+            ledger = self.ledgers[path] = self._new_ledger()
         return ledger
 
     def fails(self, behaviour: Behaviour) -> bool:
