@@ -22,7 +22,8 @@ import structlog
 
 from gateway.errors import GatewayError
 from gateway.store.locks import RETRY_S, FileLock
-from gateway.store.postmaster import READY, PidFile, arguments, programs, run_tool, spawn
+from gateway.store.postmaster import PID_FILE, READY, PidFile, arguments, programs, run_tool, spawn
+from gateway.store.server_log import ServerLog
 from gateway.store.server_user import ServerUser
 
 DATABASE = "gateway"
@@ -38,8 +39,6 @@ STOP_STEPS = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 2.0)
 LEAVE_LIMIT_S = 5.0
 DEATH_CHECK_S = 0.05
 LOG_CHECK_S = 60.0
-LOG_BYTES = 8 * 1024 * 1024
-LOG_TAIL_LINES = 15
 RESTART_PAUSE_LIMIT_S = 5.0
 
 log = structlog.get_logger(__name__)
@@ -149,30 +148,34 @@ class EmbeddedPostgres:
 
     async def _launch(self, user: ServerUser, running: FileLock) -> None:
         """Start a server; it inherits `running`, whose hold the caller then gives up."""
-        if (found := PidFile.read(self._folder)) is not None:
-            if found.names_a_server_of(self._folder):
-                raise GatewayError(
-                    f"A PostgreSQL that the gateway has not started (process {found.pid}) runs on {self._folder}. "
-                    "Stop it first."
-                )
-            # Nothing of that server is left, else the lock were held. Its pid may be another process's by now,
-            # which PostgreSQL would take for a server. Its socket folder is kept: users know it.
-            self._socket_folder = self._socket_folder or found.socket_folder
-            (self._folder / "postmaster.pid").unlink()
+        found = PidFile.read(self._folder)
+        if found is not None and found.names_a_server_of(self._folder):
+            raise GatewayError(
+                f"A PostgreSQL that the gateway has not started (process {found.pid}) runs on {self._folder}. "
+                "Stop it first."
+            )
+        if found is not None and self._socket_folder is None:
+            self._socket_folder = found.socket_folder  # kept over a crash: others may know it
         self._socket_folder = self._usable_socket_folder(user)
-        self._bound_log()
-        begin = self._log_path.stat().st_size
+        # Nothing of the server that wrote these is left, else the lock were held. Their pid may by now be another
+        # process, or a dead one that its parent has not asked after: PostgreSQL would take either for a server.
+        (self._folder / PID_FILE).unlink(missing_ok=True)
+        (self._socket_folder / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
+        self._reap()
+        server_log = self._server_log
+        server_log.bound()
+        begin_bytes = server_log.size_bytes()
         program = programs() / "postgres"
         command = user.command(
             str(program),
             *arguments(self._folder, self._socket_folder),
             touches=(program, self._folder, self._socket_folder),
         )
-        self._child = spawn(command, log=self._log_path, lock_fd=running.fileno())
+        self._child = spawn(command, log=server_log.path, lock_fd=running.fileno())
         deadline = time.monotonic() + START_LIMIT_S
         while not self._attached():
             if self._reap() or time.monotonic() >= deadline:
-                raise GatewayError(f"The embedded PostgreSQL did not start. It said:\n{self._log_tail(begin)}")
+                raise GatewayError(f"The embedded PostgreSQL did not start. It said:\n{server_log.tail(begin_bytes)}")
             await asyncio.sleep(RETRY_S)
 
     def _usable_socket_folder(self, user: ServerUser) -> Path:
@@ -197,7 +200,7 @@ class EmbeddedPostgres:
             while not running.try_take(shared=True):
                 self._reap()
                 if time.monotonic() >= next_log_check:
-                    await asyncio.to_thread(self._bound_log)
+                    await asyncio.to_thread(self._server_log.bound)
                     next_log_check = time.monotonic() + LOG_CHECK_S
                 await asyncio.sleep(DEATH_CHECK_S)
 
@@ -210,19 +213,6 @@ class EmbeddedPostgres:
                 return False
         self._child = None
         return True
-
-    def _bound_log(self) -> None:
-        """Keep the log within its bound; the server appends, so its file is emptied and not replaced."""
-        self._log_path.touch(mode=0o600)
-        if self._log_path.stat().st_size > LOG_BYTES:
-            shutil.copyfile(self._log_path, self._log_path.with_suffix(".log.1"))
-            os.truncate(self._log_path, 0)
-
-    def _log_tail(self, begin: int) -> str:
-        with self._log_path.open("rb") as file:
-            file.seek(begin)
-            lines = file.read(LOG_BYTES).decode(errors="replace").splitlines()
-        return "\n".join(lines[-LOG_TAIL_LINES:]) or f"(nothing; see {self._log_path})"
 
     # ── stop ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -255,8 +245,8 @@ class EmbeddedPostgres:
         return self._data_dir / "postgres"
 
     @property
-    def _log_path(self) -> Path:
-        return self._data_dir / "postgres.log"
+    def _server_log(self) -> ServerLog:
+        return ServerLog(self._data_dir / "postgres.log")
 
     def _lock(self, name: str) -> FileLock:
         return FileLock(self._data_dir / f"postgres.{name}.lock")

@@ -21,6 +21,7 @@ LOCK_FD = 3
 """The descriptor under which a server holds its lock; PostgreSQL leaves those alone that it does not know."""
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 """Nothing of the gateway's own: neither its secrets nor a PGDATA or PGOPTIONS that somebody has set."""
+PID_FILE = "postmaster.pid"
 READY = ("ready", "standby")
 
 OPTIONS = {
@@ -56,9 +57,9 @@ class PidFile:
 
     @classmethod
     def read(cls, folder: Path) -> PidFile | None:
-        """None where there is none, or where the server has not yet written all of it."""
+        """None where there is none, or not all of one: a server is about to write it, or a power cut took it."""
         try:
-            lines = (folder / "postmaster.pid").read_text().splitlines()
+            lines = os.fsdecode((folder / PID_FILE).read_bytes()).splitlines()
         except FileNotFoundError:
             return None
         if len(lines) < 8 or not lines[0].isdigit():
