@@ -1,12 +1,13 @@
 """The one interface between the lanes and the network: send a request, get an outcome.
 
-Two things implement it at most: one on aiohttp's client and one on an asyncio protocol of our own.
-`tests/contract/test_transport.py` is what both must do.
+Two things implement it: one on aiohttp's client, the reference, and one on an asyncio protocol of our
+own, for what is hot. `tests/contract/transport/` is what both must do. Invariant: an attempt
+ends in exactly one `Outcome`, whatever its target does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +20,9 @@ RESPONSE_BODY_LIMIT = 16 * 1024
 RESPONSE_WIRE_LIMIT = 64 * 1024
 """Bytes off the wire that one response may take in all: headers, 1xx, chunk framing and body."""
 RESPONSE_HEADER_LIMIT = 16 * 1024
+"""Bytes until the end of a response's header section, interim (1xx) responses before it included."""
+IDLE_LIMIT_S = 30.0
+"""How long a connection may wait for its next request: less than what common servers allow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,17 @@ class Pool(Protocol):
 
     async def close(self) -> None:
         """Close every connection; attempts under way end as `ABANDONED` before this returns."""
+
+
+class AddressBook(Protocol):
+    """Names to vetted addresses: what a transport asks before it dials, and the only place it asks."""
+
+    async def resolve(self, host: str, port: int, /) -> Sequence[str]:
+        """Address literals that `host` may be dialled at, best first, each vetted; a literal answers for itself.
+
+        Raises `errors.EgressRefused`: kind `dns` where the name leads nowhere, `url`, `address` or
+        `port` where it leads to what no target may be.
+        """
 
 
 class Transport(Protocol):

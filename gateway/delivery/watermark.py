@@ -12,13 +12,14 @@ from gateway.ids import ZERO_ID
 
 
 class Mark:
-    """One committed batch of events: its last id, and how many deliveries of it are still unsettled."""
+    """One committed batch of events: its last id, when it came, and how many deliveries of it are unsettled."""
 
-    __slots__ = ("last_id", "open")
+    __slots__ = ("at", "last_id", "open")
 
-    def __init__(self, last_id: str, open: int) -> None:
+    def __init__(self, last_id: str, open: int, at: float) -> None:
         self.last_id = last_id
         self.open = open
+        self.at = at
 
     def settle(self) -> None:
         self.open -= 1
@@ -32,9 +33,9 @@ class Watermark:
         self._value = value
         self._marks: deque[Mark] = deque()
 
-    def mark(self, last_id: str, open: int) -> Mark:
-        """Note a batch that ends with `last_id` and of which `open` deliveries are to be settled."""
-        mark = Mark(last_id, open)
+    def mark(self, last_id: str, open: int, at: float) -> Mark:
+        """Note a batch that came at `at` (monotonic), ends with `last_id` and has `open` deliveries to settle."""
+        mark = Mark(last_id, open, at)
         self._marks.append(mark)
         return mark
 

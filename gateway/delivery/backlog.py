@@ -1,0 +1,100 @@
+"""What a lane knows of its deliveries that are stored.
+
+A lane is either *direct*: its events stay in memory, and the few calls that are in trouble are parked in the
+store; or *spilling*: it is behind (or held), everything new goes to the store and is read back in order.
+Invariant while direct: `rows` holds every stored delivery that is not also queued in memory, so a new event of
+one of their calls is put behind them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from gateway.delivery.delivery import Delivery
+
+RETURN_ROWS = 1_000
+"""A spilling lane with no more stored deliveries than this may go back to direct."""
+PARKED_ROWS = 5_000
+"""A direct lane with more than this goes over to spilling: remembering them costs memory."""
+
+
+class Backlog:
+    """Owned by one lane, and told of each row before it is written and after its removal is committed."""
+
+    def __init__(self) -> None:
+        self.spilling = False
+        self.load_now = False
+        """Something became loadable; the next round of the loader need not wait."""
+        self.in_memory: dict[str, Delivery] = {}
+        """Stored deliveries that the lane also holds in memory, by event id, until their removal is committed."""
+        self._rows: dict[str, str | None] = {}
+        self._parked: Counter[str] = Counter()
+        self._forgotten: set[str] | None = None
+        """While returning to direct: what was removed since; the store's answer may still contain it."""
+
+    @property
+    def exists(self) -> bool:
+        return self.spilling or bool(self._rows)
+
+    def is_parked(self, call_key: str | None) -> bool:
+        return call_key is not None and call_key in self._parked
+
+    def spill(self) -> None:
+        self.spilling = True
+        self.load_now = True
+        self._forgotten = None
+        self._rows.clear()
+        self._parked.clear()
+
+    def stores(self, delivery: Delivery, *, keeps: bool) -> None:
+        """It gets a row, or has one already; `keeps` says that it also stays in memory."""
+        delivery.stored = True
+        if keeps:
+            self.in_memory[delivery.event.id] = delivery
+            return
+        self.in_memory.pop(delivery.event.id, None)
+        self._add(delivery.event.id, delivery.call_key)
+        if len(self._rows) > PARKED_ROWS:
+            self.spill()
+
+    def resumes(self, delivery: Delivery) -> None:
+        """A stored delivery comes into memory; its row stays until it has succeeded."""
+        delivery.stored = True
+        self.in_memory[delivery.event.id] = delivery
+
+    def forget(self, delivery: Delivery) -> None:
+        """Its row is gone, or has become a failed one, which nothing waits for."""
+        event_id = delivery.event.id
+        self.in_memory.pop(event_id, None)
+        self.load_now = True
+        if self._forgotten is not None:
+            self._forgotten.add(event_id)
+        if event_id in self._rows:
+            del self._rows[event_id]
+            if delivery.call_key is not None:
+                self._parked[delivery.call_key] -= 1
+                if not self._parked[delivery.call_key]:
+                    del self._parked[delivery.call_key]
+
+    def begin_return(self) -> None:
+        """From now on rows are noted again; `end_return` adds those that were there before."""
+        self._forgotten = set()
+
+    def end_return(self, left: Sequence[tuple[str, str | None]]) -> None:
+        """Go back to direct if `left`, the rows (event id, call key) that the store had meanwhile, are few enough."""
+        forgotten, self._forgotten = self._forgotten, None
+        if forgotten is None or len(left) > RETURN_ROWS:
+            self.spill()
+            return
+        self.spilling = False
+        for event_id, call_key in left:
+            if event_id not in forgotten:
+                self._add(event_id, call_key)
+
+    def _add(self, event_id: str, call_key: str | None) -> None:
+        if (self.spilling and self._forgotten is None) or event_id in self._rows:
+            return
+        self._rows[event_id] = call_key
+        if call_key is not None:
+            self._parked[call_key] += 1

@@ -1,0 +1,20 @@
+"""The memory that all lanes together may hold in queued deliveries; past it they spill to the store."""
+
+from __future__ import annotations
+
+TOTAL_BYTES = 96 * 1024 * 1024
+
+
+class Budget:
+    def __init__(self, total_bytes: int = TOTAL_BYTES) -> None:
+        self._left_bytes = total_bytes
+
+    @property
+    def is_spent(self) -> bool:
+        return self._left_bytes <= 0
+
+    def take(self, amount_bytes: int) -> None:
+        self._left_bytes -= amount_bytes
+
+    def give(self, amount_bytes: int) -> None:
+        self._left_bytes += amount_bytes

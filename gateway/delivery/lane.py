@@ -1,0 +1,467 @@
+"""A lane: the way of events to one webhook, with its own queue, concurrency, connections and breaker.
+
+Invariant: of one call at most one delivery is in flight, and none starts while an earlier one of that call is
+unsettled, unless its wait for it is over. What happens to one call never holds up another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from time import monotonic, time
+
+import structlog
+
+from gateway.delivery.attempt import attempt_record
+from gateway.delivery.backlog import Backlog
+from gateway.delivery.breaker import Breaker, BreakerState, target_is_down
+from gateway.delivery.budget import Budget
+from gateway.delivery.delivery import Delivery
+from gateway.delivery.gate import Gate
+from gateway.delivery.rate import RateLimit
+from gateway.delivery.recorder import Entry, Recorder
+from gateway.delivery.request import Built, Wire
+from gateway.delivery.retry import next_wait_s, parse_retry_after
+from gateway.delivery.transport import Pool, Target, Transport
+from gateway.errors import GatewayError
+from gateway.ids import IdSource
+from gateway.log import AttemptRecord, Due
+from gateway.model import DeliveryState, ErrorKind, Outcome, Webhook, WebhookState
+from gateway.telemetry.metrics import Metrics
+
+QUEUE_DELIVERIES = 2_000
+QUEUE_BYTES = 8 * 1024 * 1024
+RETRIES = 256
+"""Bound of the in-memory retry queue; the rest of the retries stays in the store until there is room."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all lanes share. `gone` is told of a webhook whose target answered 410; `nudge` wakes the loader."""
+
+    recorder: Recorder
+    transport: Transport
+    gate: Gate
+    budget: Budget
+    ids: IdSource
+    metrics: Metrics
+    parse_target: Callable[[str], Target]
+    retry_schedule_s: tuple[float, ...]
+    chance: Callable[[], float]
+    gone: Callable[[str], None]
+    nudge: Callable[[], None]
+
+
+class Lane:
+    """Owned by the engine. All methods are synchronous and called from the event loop's thread."""
+
+    def __init__(self, webhook: Webhook, surroundings: Surroundings) -> None:
+        self.webhook = webhook
+        self.breaker = Breaker()
+        self.backlog = Backlog()
+        self._around = surroundings
+        self._wire: Wire | None = None
+        self._pool: Pool | None = None
+        self._retired: set[asyncio.Task[None]] = set()
+        self._rate: RateLimit | None = None
+        self._fresh: deque[Delivery] = deque()
+        self._retries: deque[Delivery] = deque()
+        self._calls: dict[str, deque[Delivery] | None] = {}
+        """Calls with a delivery queued or in flight, and what of them waits behind it."""
+        self._flying: dict[Delivery, Built] = {}
+        self._retries_flying = 0
+        self._aside: list[Delivery] | None = None
+        """What is offered while the lane returns from spilling to direct: it must not pass what is stored."""
+        self._queued_bytes = 0
+        self._wake: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._equip()
+
+    # --- what comes in -----------------------------------------------------------------------------------------
+
+    def offer(self, delivery: Delivery) -> None:
+        """Take a new delivery: start it, queue it, or store it where it must wait or there is no room."""
+        backlog = self.backlog
+        if self._closed:
+            _drop(delivery)
+        elif self._aside is not None:
+            self._aside.append(delivery)
+        elif backlog.spilling or backlog.is_parked(delivery.call_key):
+            self._put_away(delivery)
+        elif self._is_full():
+            backlog.spill()
+            self._put_away(delivery)
+        else:
+            self._queue(delivery, self._fresh)
+            if self._fresh:
+                self.pump()
+
+    def resume(self, due: Due) -> None:
+        """Take back a stored delivery whose time has come; one that is in memory already is left alone."""
+        if self._closed or due.row.event_id in self.backlog.in_memory or len(self._retries) >= RETRIES:
+            return
+        delivery = Delivery(due.event, call_key=due.row.call_key, mark=None, accepted_at=None)
+        delivery.attempts = due.row.attempts
+        delivery.tries = due.row.tries
+        delivery.wait_until = due.row.wait_until
+        delivery.replay_id = due.row.replay_id
+        delivery.overtakes = due.overtakes
+        self.backlog.resumes(delivery)
+        self._queue(delivery, self._retries if due.row.tries else self._fresh)
+
+    def change(self, webhook: Webhook) -> None:
+        """Go on under new settings; one that is no longer active puts what is waiting into the store."""
+        self.webhook = webhook
+        self._equip()
+        if not self._is_active:
+            self._put_all_away()
+        else:
+            self.backlog.load_now = True
+            self._around.nudge()
+            self.pump()
+
+    def close(self) -> None:
+        """The webhook is deleted: nothing of it is owed any more."""
+        self._closed = True
+        for delivery in self._take_queued():
+            _drop(delivery)
+        self.backlog.spilling = False
+        if self._pool is not None:
+            self._retire(self._pool)
+
+    # --- what goes out -----------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Start whatever may start."""
+        while (delivery := self._next()) is not None:
+            self._start(delivery)
+
+    def _next(self) -> Delivery | None:
+        if not (self._fresh or self._retries) or not self._around.gate.is_open or not self._is_active:
+            return None
+        if len(self._flying) >= self.webhook.max_in_flight:
+            return None
+        if self.breaker.state is not BreakerState.CLOSED:
+            now = monotonic()
+            if not self.breaker.room(now, len(self._flying)):
+                self._wake_in(self.breaker.probe_at - now)
+                return None
+        queue = self._fresh or self._retries
+        # Fresh events go first, and keep half of the concurrency to themselves: a returning target is not
+        # stampeded by everything that failed while it was away.
+        if queue is self._retries and self._retries_flying >= max(1, self.webhook.max_in_flight // 2):
+            return None
+        if self._rate is not None and (wait_s := self._rate.wait_s(monotonic())) > 0:
+            self._wake_in(wait_s)
+            return None
+        return queue.popleft()
+
+    def _start(self, delivery: Delivery) -> None:
+        around = self._around
+        self.breaker.starts()
+        self._retries_flying += delivery.tries > 0
+        delivery.attempts += 1
+        attempt_id = around.ids.next()
+        delivery.started_at = monotonic()
+        if delivery.accepted_at is not None:
+            around.metrics.delivery_lag_seconds.observe(delivery.started_at - delivery.accepted_at)
+            delivery.accepted_at = None
+        assert self._wire is not None and self._pool is not None, "an active lane has a wire"
+        wire = self._wire
+        built = wire.build(
+            delivery.event, attempt=delivery.attempts, now_s=int(time()), overtakes=delivery.overtakes
+        )
+        self._flying[delivery] = built
+        self._pool.send(built.request, lambda outcome: self._finish(delivery, attempt_id, wire, outcome))
+
+    def _finish(self, delivery: Delivery, attempt_id: str, wire: Wire, outcome: Outcome) -> None:
+        built = self._flying.pop(delivery)
+        self._retries_flying -= delivery.tries > 0
+        self._around.metrics.attempted(outcome)
+        record = attempt_record(
+            attempt_id, self.webhook, delivery.event, wire, built, outcome, number=delivery.attempts, test=False
+        )
+        if outcome.ok:
+            self.breaker.succeeded()
+            self._succeed(delivery, record)
+        else:
+            self._fail(delivery, record, outcome)
+        self.pump()
+
+    # --- how it ended ------------------------------------------------------------------------------------------
+
+    def _succeed(self, delivery: Delivery, record: AttemptRecord) -> None:
+        if delivery.stored:
+            key = (self.webhook.id, delivery.event.id)
+            self._add(Entry(delivery, record, removed=key, recorded=self._forgotten))
+        else:
+            self._add(Entry(delivery, record))
+        self._leave_queue(delivery)
+        if delivery.call_key is not None:
+            followers = self._calls.pop(delivery.call_key)
+            if followers:
+                follower = followers.popleft()
+                self._calls[delivery.call_key] = followers or None
+                self._fresh.appendleft(follower)
+
+    def _fail(self, delivery: Delivery, record: AttemptRecord, outcome: Outcome) -> None:
+        now_s = time()
+        delivery.tries += 1
+        state, wait_s = self._verdict(delivery, outcome, now_s)
+        if target_is_down(outcome):
+            self.breaker.failed(_reason(outcome), monotonic())
+            if self.breaker.state is BreakerState.OPEN:
+                log.info("breaker_open", webhook_id=self.webhook.id, reason=self.breaker.reason)
+        else:
+            self.breaker.succeeded()
+        self._leave_queue(delivery)
+        if self._closed:
+            self._add(Entry(delivery, record))
+            return
+        self._set_deadline(delivery, now_s)
+        row = delivery.row(self.webhook.id, state, datetime.fromtimestamp(now_s + wait_s, UTC))
+        given_up = state is DeliveryState.FAILED
+        self.backlog.stores(delivery, keeps=False)
+        self._add(Entry(delivery, record, row=row, recorded=self._forgotten if given_up else self._written))
+        if delivery.call_key is not None:
+            for follower in self._calls.pop(delivery.call_key) or ():
+                self._put_away(follower, queued=True)
+        if outcome.response is not None and outcome.response.status == 410:
+            self._around.gone(self.webhook.id)
+
+    def _verdict(self, delivery: Delivery, outcome: Outcome, now_s: float) -> tuple[DeliveryState, float]:
+        """The state after a failure, and the seconds until it is due again."""
+        if outcome.error is ErrorKind.ABANDONED:
+            delivery.tries -= 1  # it was the gateway that gave up, not the target
+            return (DeliveryState.RETRYING if delivery.tries else DeliveryState.QUEUED), 0.0
+        if outcome.response is not None and outcome.response.status == 410:
+            delivery.tries -= 1  # the webhook is paused; when it is resumed this is tried at once
+            return DeliveryState.QUEUED, 0.0
+        schedule_s = self.webhook.retry_schedule_s
+        wait_s = next_wait_s(
+            self._around.retry_schedule_s if schedule_s is None else schedule_s,
+            delivery.tries,
+            retry_after_s=_retry_after_s(outcome, now_s),
+            chance=self._around.chance(),
+        )
+        return (DeliveryState.FAILED, 0.0) if wait_s is None else (DeliveryState.RETRYING, wait_s)
+
+    # --- the store's side --------------------------------------------------------------------------------------
+
+    def room(self, now: float) -> int:
+        """How many stored deliveries the loader may bring."""
+        if self._closed or not self._is_active or not self.backlog.exists or not self._around.gate.is_open:
+            return 0
+        if self.breaker.state is not BreakerState.CLOSED:
+            return int(self.breaker.room(now, len(self._flying)) and not self._fresh and not self._retries)
+        target = max(64, 4 * self.webhook.max_in_flight)
+        held = len(self._fresh) + len(self._retries) + len(self._flying)
+        return max(0, min(target - held, RETRIES - len(self._retries)))
+
+    def secure(self, before: float) -> None:
+        """Give a row to what was accepted before then and is still unsettled, so that recovery need not go back so far."""
+        for delivery in self._unsettled():
+            if delivery.mark is not None and not delivery.stored and delivery.mark.at < before:
+                self._set_deadline(delivery, time())
+                self.backlog.stores(delivery, keeps=True)
+                self._add_row(delivery, DeliveryState.QUEUED)
+
+    def spill(self) -> None:
+        """Go by what is stored from now on: it is behind, or rows were added from outside."""
+        if self._aside is None:
+            self.backlog.spill()
+
+    def begin_return(self) -> bool:
+        """Stop storing what is new, so that the store can tell what is left; `end_return` must follow."""
+        if self._closed or not self._is_active or self._aside is not None or not self.backlog.spilling:
+            return False
+        self._aside = []
+        self.backlog.begin_return()
+        return True
+
+    def end_return(self, left: Sequence[tuple[str, str | None]] | None) -> None:
+        """Direct again if few enough rows are left; None: it could not be told."""
+        if left is None or not self._is_active:
+            self.backlog.spill()
+        else:
+            self.backlog.end_return(left)
+        aside, self._aside = self._aside or [], None
+        for delivery in aside:
+            self.offer(delivery)
+
+    # --- what it tells -----------------------------------------------------------------------------------------
+
+    @property
+    def depth(self) -> int:
+        return len(self._fresh) + len(self._retries) + sum(len(queue) for queue in self._calls.values() if queue)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._flying)
+
+    def oldest_age_s(self, now: float) -> float:
+        """Age of the oldest delivery in memory that has not been settled."""
+        return max((now - d.mark.at for d in self._unsettled() if d.mark is not None), default=0.0)
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_active(self) -> bool:
+        return self.webhook.state is WebhookState.ACTIVE and self._wire is not None
+
+    def _equip(self) -> None:
+        """Build what depends on the webhook's settings. Connections are kept while they lead to the same place."""
+        before = self._wire
+        webhook = self.webhook
+        try:
+            self._wire = Wire(webhook, self._around.parse_target)
+        except GatewayError as error:  # the rules became stricter since it was saved
+            log.error("webhook_refused", webhook_id=webhook.id, error=str(error))
+            self._wire = None
+        if self._rate is None or self._rate.per_s != webhook.rate_per_s:
+            self._rate = None if webhook.rate_per_s is None else RateLimit(webhook.rate_per_s)
+        if self._wire is None or before is None or before.url != self._wire.url or not self._is_active:
+            if self._pool is not None:
+                self._retire(self._pool)
+            self._pool = None
+        if self._pool is None and self._is_active:
+            self._pool = self._around.transport.pool(max_connections=webhook.max_in_flight)
+        if not self._is_active:
+            self.backlog.spill()
+
+    def _retire(self, pool: Pool) -> None:
+        task = asyncio.get_running_loop().create_task(_close_when_idle(pool, set(self._flying), self._flying))
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+    async def aclose(self) -> None:
+        """Close the connections; attempts under way end as abandoned."""
+        if self._wake is not None:
+            self._wake.cancel()
+        for task in list(self._retired):
+            task.cancel()
+        if self._pool is not None:
+            await self._pool.close()
+
+    def _queue(self, delivery: Delivery, queue: deque[Delivery]) -> None:
+        self._queued_bytes += delivery.bytes
+        self._around.budget.take(delivery.bytes)
+        call_key = delivery.call_key
+        if call_key is not None:
+            if call_key in self._calls:
+                followers = self._calls[call_key]
+                if followers is None:
+                    followers = self._calls[call_key] = deque()
+                followers.append(delivery)
+                return
+            self._calls[call_key] = None
+        queue.append(delivery)
+
+    def _leave_queue(self, delivery: Delivery) -> None:
+        self._queued_bytes -= delivery.bytes
+        self._around.budget.give(delivery.bytes)
+
+    def _is_full(self) -> bool:
+        return (
+            len(self._fresh) >= QUEUE_DELIVERIES
+            or self._queued_bytes >= QUEUE_BYTES
+            or self._around.budget.is_spent
+        )
+
+    def _put_all_away(self) -> None:
+        self.backlog.spill()
+        for delivery in self._take_queued():
+            self._put_away(delivery)
+
+    def _take_queued(self) -> list[Delivery]:
+        """Empty the queues, in the order of the ids; what is in flight stays."""
+        taken = [*self._fresh, *self._retries]
+        self._fresh.clear()
+        self._retries.clear()
+        flying = {delivery.call_key for delivery in self._flying}
+        for call_key, followers in list(self._calls.items()):
+            taken.extend(followers or ())
+            if call_key in flying:
+                self._calls[call_key] = None
+            else:
+                del self._calls[call_key]
+        for delivery in taken:
+            self._leave_queue(delivery)
+        return sorted(taken, key=lambda delivery: delivery.event.id)
+
+    def _put_away(self, delivery: Delivery, *, queued: bool = False) -> None:
+        """Leave a delivery to the store alone; `queued` says that it was counted as queued here."""
+        if queued:
+            self._leave_queue(delivery)
+        had_row = delivery.stored
+        self.backlog.stores(delivery, keeps=False)
+        if not had_row:
+            self._set_deadline(delivery, time())
+            self._add_row(delivery, DeliveryState.QUEUED)
+
+    def _add_row(self, delivery: Delivery, state: DeliveryState) -> None:
+        row = delivery.row(self.webhook.id, state, datetime.now(UTC))
+        self._add(Entry(delivery, row=row, recorded=self._written))
+
+    def _set_deadline(self, delivery: Delivery, now_s: float) -> None:
+        """From when on it waits no longer for earlier events of its call: counted from when it first has to."""
+        wait_s = self.webhook.order_wait_s
+        if delivery.wait_until is None and delivery.call_key is not None and wait_s is not None:
+            delivery.wait_until = datetime.fromtimestamp(now_s, UTC) + timedelta(seconds=wait_s)
+
+    def _add(self, entry: Entry) -> None:
+        self._around.recorder.add(entry)
+
+    def _written(self, delivery: Delivery) -> None:
+        self.backlog.load_now = True
+        self._around.nudge()
+
+    def _forgotten(self, delivery: Delivery) -> None:
+        self.backlog.forget(delivery)
+        self._around.nudge()
+
+    def _unsettled(self) -> Iterable[Delivery]:
+        yield from self._flying
+        yield from self._fresh
+        for followers in self._calls.values():
+            yield from followers or ()
+
+    def _wake_in(self, wait_s: float) -> None:
+        if self._wake is None or self._wake.cancelled():
+            self._wake = asyncio.get_running_loop().call_later(max(wait_s, 0.001), self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self._around.nudge()
+        self.pump()
+
+
+async def _close_when_idle(pool: Pool, theirs: set[Delivery], flying: dict[Delivery, Built]) -> None:
+    """Let the attempts that a replaced pool still carries end on their own, then close it."""
+    while any(delivery in flying for delivery in theirs):
+        await asyncio.sleep(0.1)
+    await pool.close()
+
+
+def _drop(delivery: Delivery) -> None:
+    if delivery.mark is not None:
+        delivery.mark.settle()
+        delivery.mark = None
+
+
+def _reason(outcome: Outcome) -> str:
+    return str(outcome.error) if outcome.response is None else f"HTTP {outcome.response.status}"
+
+
+def _retry_after_s(outcome: Outcome, now_s: float) -> float | None:
+    if outcome.response is None:
+        return None
+    for name, value in outcome.response.headers:
+        if name == "retry-after":
+            return parse_retry_after(value, now_s)
+    return None

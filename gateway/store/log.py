@@ -1,0 +1,255 @@
+"""The log on PostgreSQL: two insert-only tables and the small one of what is unsettled.
+
+Invariant: every statement that writes carries this process's fence (owner and epoch), evaluated in the same
+snapshot as the write. A take-over first raises the epoch and then ends the earlier owner's connections, so
+what that one still sends meets a closed fence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from gateway.errors import Fenced, Unavailable
+from gateway.ids import ZERO_ID
+from gateway.log import AttemptRecord, DeliveryRow, Due, Duplicate, NewEvent, OutcomeUnknown, Unsettled, Want
+from gateway.model import DeliveryState, Event
+from gateway.store import statements as sql
+from gateway.store.session import Session
+
+IDEMPOTENCY_TTL = timedelta(days=3)
+READ_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Who writes, and in which epoch of the ownership of the shards."""
+
+    owner: str
+    epoch: int
+
+
+class PostgresLog:
+    """Implements `gateway.log.EventLog`. Appending, recording and reading have a connection each."""
+
+    def __init__(self, dsn: str, *, fence: Fence, write_timeout_s: float) -> None:
+        name = application_name(fence.owner)
+        self._fence = fence
+        self._appender = Session(dsn, name=name, timeout_s=write_timeout_s)
+        self._recorder = Session(dsn, name=name, timeout_s=write_timeout_s)
+        self._reader = Session(dsn, name=name, timeout_s=READ_TIMEOUT_S)
+        self._reading = asyncio.Lock()
+
+    async def append(self, batch: Sequence[NewEvent]) -> list[Duplicate | None]:
+        if all(new.key is None for new in batch):
+            return await self._append_plain(batch)
+        return await self._append_keyed(batch)
+
+    async def _append_plain(self, batch: Sequence[NewEvent]) -> list[Duplicate | None]:
+        rows = await self._appender.fetch(sql.APPEND, *self._guard, *_event_columns(batch))
+        if rows[0]["written"] < len(batch):
+            await self._check_fence(self._appender)  # else they were there: a repeated append
+        return [None] * len(batch)
+
+    async def _append_keyed(self, batch: Sequence[NewEvent]) -> list[Duplicate | None]:
+        rows = await self._appender.fetch(
+            sql.APPEND_KEYED,
+            *self._guard,
+            *_event_columns(batch),
+            [new.key for new in batch],
+            [new.digest for new in batch],
+            datetime.now(UTC) + IDEMPOTENCY_TTL,
+        )
+        written = {str(row["id"]) for row in rows}
+        if len(written) == len(batch):
+            return [None] * len(batch)
+        await self._check_fence(self._appender)
+        keyed = [new for new in batch if new.key is not None and new.event.id not in written]
+        first = await self._first_uses(keyed)
+        return [None if new.event.id in written else _duplicate(new, first) for new in batch]
+
+    async def _first_uses(self, keyed: Sequence[NewEvent]) -> dict[tuple[int, str | None], tuple[str, bytes]]:
+        rows = await self._appender.fetch(
+            sql.FIRST_USES, [new.event.tenant_id for new in keyed], [new.key for new in keyed]
+        )
+        return {(row["tenant_id"], row["key"]): (str(row["event_id"]), row["digest"]) for row in rows}
+
+    async def existing(self, event_ids: Sequence[str]) -> set[str]:
+        await self._end_backend(self._appender)
+        rows = await self._read(sql.EXISTING, list(event_ids))
+        return {str(row["id"]) for row in rows}
+
+    async def _end_backend(self, session: Session) -> None:
+        """Make sure that what this session sent last is decided: its server process is gone."""
+        pid, session.pid = session.pid, None
+        session.drop()
+        while pid is not None:
+            rows = await self._read(sql.END_BACKEND, pid)
+            if not rows:
+                return
+            await asyncio.sleep(0.02)
+
+    async def record(
+        self,
+        attempts: Sequence[AttemptRecord],
+        *,
+        changed: Sequence[DeliveryRow] = (),
+        removed: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        columns = _attempt_columns(attempts)
+        if not changed and not removed:
+            await self._recorder.fetch(sql.RECORD, *columns)
+            return
+        rows = await self._recorder.fetch(
+            sql.RECORD_AND_CHANGE, *self._guard, *columns, *_delivery_columns(changed), *_pair_columns(removed)
+        )
+        if not rows[0]["held"]:
+            raise Fenced("another process owns the shards")
+
+    async def read_unsettled(self, after_id: str, limit: int) -> list[Unsettled]:
+        rows = await self._read(sql.READ_UNSETTLED, after_id, limit)
+        return [Unsettled(_event(row), tuple(map(str, row["open_ids"]))) for row in rows]
+
+    async def load_due(self, wants: Sequence[Want], now: datetime) -> list[Due]:
+        rows = await self._read(
+            sql.LOAD_DUE, [want.webhook_id for want in wants], [want.room + want.held for want in wants], now
+        )
+        return [_due(row) for row in rows]
+
+    async def remaining(self, webhook_id: str, limit: int) -> list[tuple[str, str | None]]:
+        rows = await self._read(sql.REMAINING, webhook_id, limit)
+        return [(str(row["event_id"]), row["call_key"]) for row in rows]
+
+    async def with_backlog(self, webhook_ids: Sequence[str]) -> set[str]:
+        rows = await self._read(sql.WITH_BACKLOG, list(webhook_ids))
+        return {str(row["webhook_id"]) for row in rows}
+
+    async def last_event_id(self) -> str:
+        """The greatest id in the log, above which new ones must be made."""
+        rows = await self._read(sql.LAST_EVENT_ID)
+        return str(rows[0]["id"]) if rows else ZERO_ID
+
+    async def close(self) -> None:
+        for session in (self._appender, self._recorder, self._reader):
+            await session.close()
+
+    @property
+    def _guard(self) -> tuple[str, int]:
+        return self._fence.owner, self._fence.epoch
+
+    async def _check_fence(self, session: Session) -> None:
+        if not await session.fetch(sql.FENCE_HOLDS, *self._guard):
+            raise Fenced("another process owns the shards")
+
+    async def _read(self, statement: str, *args: Any) -> list[asyncpg.Record]:
+        async with self._reading:
+            try:
+                return await self._reader.fetch(statement, *args)
+            except OutcomeUnknown as error:  # a read leaves nothing in doubt
+                raise Unavailable(str(error)) from error
+
+
+def application_name(owner: str) -> str:
+    """The name under which all connections of one gateway process are found and ended by its successor."""
+    return f"gateway {owner}"
+
+
+def _duplicate(
+    new: NewEvent, first: dict[tuple[int, str | None], tuple[str, bytes]]
+) -> Duplicate | None:
+    used = first.get((new.event.tenant_id, new.key))
+    if used is None or used[0] == new.event.id:
+        return None  # without a key, or its own key: it was there because this append is a repeated one
+    return Duplicate(event_id=used[0], same=used[1] == new.digest)
+
+
+def _event_columns(batch: Sequence[NewEvent]) -> tuple[list[Any], ...]:
+    events = [new.event for new in batch]
+    return (
+        [event.id for event in events],
+        [new.shard for new in batch],
+        [event.tenant_id for event in events],
+        [event.type for event in events],
+        [event.call_key for event in events],
+        [event.account_id for event in events],
+        ["{%s}" % ",".join(event.webhook_ids) for event in events],  # an array of arrays does not unnest
+        [event.occurred_at for event in events],
+        [event.payload for event in events],
+    )
+
+
+def _attempt_columns(attempts: Sequence[AttemptRecord]) -> tuple[list[Any], ...]:
+    return (
+        [attempt.id for attempt in attempts],
+        [attempt.event_id for attempt in attempts],
+        [attempt.webhook_id for attempt in attempts],
+        [attempt.tenant_id for attempt in attempts],
+        [attempt.event_type for attempt in attempts],
+        [attempt.number for attempt in attempts],
+        [attempt.test for attempt in attempts],
+        [attempt.ok for attempt in attempts],
+        [attempt.status for attempt in attempts],
+        [attempt.error for attempt in attempts],
+        [attempt.detail for attempt in attempts],
+        [attempt.duration_us for attempt in attempts],
+        [attempt.method for attempt in attempts],
+        [attempt.url for attempt in attempts],
+        [attempt.request_headers for attempt in attempts],
+        [attempt.body_key for attempt in attempts],
+        [attempt.response_headers for attempt in attempts],
+        [attempt.response_body for attempt in attempts],
+        [attempt.truncated for attempt in attempts],
+    )
+
+
+def _delivery_columns(rows: Sequence[DeliveryRow]) -> tuple[list[Any], ...]:
+    return (
+        [row.webhook_id for row in rows],
+        [row.event_id for row in rows],
+        [row.shard for row in rows],
+        [row.call_key for row in rows],
+        [row.state for row in rows],
+        [row.attempts for row in rows],
+        [row.tries for row in rows],
+        [row.next_at for row in rows],
+        [row.wait_until for row in rows],
+        [row.replay_id for row in rows],
+    )
+
+
+def _pair_columns(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    return [webhook_id for webhook_id, _ in pairs], [event_id for _, event_id in pairs]
+
+
+def _event(row: asyncpg.Record) -> Event:
+    return Event(
+        id=str(row["id"]),
+        tenant_id=row["tenant_id"],
+        type=row["type"],
+        call_key=row["call_key"],
+        account_id=row["account_id"],
+        payload=row["payload"],
+        webhook_ids=tuple(map(str, row["webhook_ids"])),
+        occurred_at=row["occurred_at"],
+    )
+
+
+def _due(row: asyncpg.Record) -> Due:
+    stored = DeliveryRow(
+        webhook_id=str(row["webhook_id"]),
+        event_id=str(row["id"]),
+        shard=row["shard"],
+        call_key=row["order_key"],
+        state=DeliveryState(row["state"]),
+        attempts=row["attempts"],
+        tries=row["tries"],
+        next_at=row["next_at"],
+        wait_until=row["wait_until"],
+        replay_id=None if row["replay_id"] is None else str(row["replay_id"]),
+    )
+    return Due(stored, _event(row), None if row["overtakes"] is None else str(row["overtakes"]))
