@@ -1,0 +1,167 @@
+"""The log of attempts as people read it: filtered, newest first, a page at a time; and one attempt whole.
+
+Invariant: a page costs what it shows, not what the log holds. Every list walks an index whose order is the id's,
+which is the order of time, or starts from the few events that a call or an account has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from gateway.log import AttemptRecord
+from gateway.store.reading import Connection, Database
+
+FEW_EVENTS = 2_000
+"""An account with no more events than this is read through them; one with more is dense enough to be walked."""
+
+SUMMARY_COLUMNS = """a.id::text, a.event_id::text, a.webhook_id::text, a.event_type, a.number, a.test, a.ok, a.status,
+       a.error, a.detail, a.duration_us, a.url"""
+
+# One attempt with everything, and the payload that was sent; none where it was a test.
+ONE = """
+SELECT a.*, e.payload
+FROM attempts AS a LEFT JOIN events AS e ON e.id = a.event_id
+WHERE a.id = $1 AND ($2::integer IS NULL OR a.tenant_id = $2)
+"""
+
+# The events of an account, newest first. An attempt is later than its event, so only the upper bound applies.
+ACCOUNT_EVENTS = """
+SELECT id FROM events
+WHERE account_id = $1 AND ($2::integer IS NULL OR tenant_id = $2) AND ($3::uuid IS NULL OR id < $3)
+ORDER BY id DESC LIMIT $4
+"""
+
+
+class AttemptSummary(msgspec.Struct, frozen=True):
+    """One line of the log. `id` is a UUIDv7 of its start; `url` is masked."""
+
+    id: str
+    event_id: str
+    webhook_id: str
+    event_type: str
+    number: int
+    test: bool
+    ok: bool
+    status: int | None
+    error: str | None
+    detail: str | None
+    duration_us: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFilter:
+    """What to list; None is no limit. Ids bound the time: `from_id` is included, `before_id` is not.
+
+    `statuses` are the first and the last that match.
+    """
+
+    tenant_id: int | None = None
+    from_id: str | None = None
+    before_id: str | None = None
+    event_type: str | None = None
+    event_id: str | None = None
+    webhook_id: str | None = None
+    ok: bool | None = None
+    statuses: tuple[int, int] | None = None
+    call_key: str | None = None
+    account_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptInFull:
+    """`payload` is None where the attempt was a test, which sends a sample of no stored event."""
+
+    record: AttemptRecord
+    payload: bytes | None
+
+
+class AttemptLog:
+    """Reads `attempts`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, wanted: AttemptFilter, limit: int) -> list[AttemptSummary]:
+        """The newest `limit` attempts that match."""
+        async with self._database.reading() as connection:
+            query = _Query()
+            query.add_filter(wanted)
+            if wanted.account_id is not None:
+                await self._add_account(connection, query, wanted)
+            rows = await connection.fetch(query.sql(limit), *query.args)
+        return [summary(row) for row in rows]
+
+    async def one(self, attempt_id: str, tenant_id: int | None) -> AttemptInFull | None:
+        async with self._database.reading() as connection:
+            row = await connection.fetchrow(ONE, attempt_id, tenant_id)
+        if row is None:
+            return None
+        columns = {name: row[name] for name in AttemptRecord.__struct_fields__}
+        ids = {name: str(row[name]) for name in ("id", "event_id", "webhook_id")}
+        return AttemptInFull(AttemptRecord(**(columns | ids)), row["payload"])
+
+    async def _add_account(self, connection: Connection, query: _Query, wanted: AttemptFilter) -> None:
+        rows = await connection.fetch(
+            ACCOUNT_EVENTS, wanted.account_id, wanted.tenant_id, wanted.before_id, FEW_EVENTS + 1
+        )
+        if len(rows) <= FEW_EVENTS:
+            query.add("a.event_id = ANY({}::uuid[])", [row["id"] for row in rows])
+        else:
+            query.add("(SELECT e.account_id FROM events AS e WHERE e.id = a.event_id) = {}", wanted.account_id)
+
+
+class _Query:
+    """Conditions with their arguments. Only what is asked for is in the statement, so each gets its own plan."""
+
+    def __init__(self) -> None:
+        self.args: list[Any] = []
+        self._conditions: list[str] = []
+
+    def add(self, condition: str, *values: object) -> None:
+        """`{}` stands for each value in turn; `condition` is never made from input."""
+        places = [f"${len(self.args) + place}" for place in range(1, len(values) + 1)]
+        self._conditions.append(condition.format(*places))
+        self.args.extend(values)
+
+    def add_filter(self, wanted: AttemptFilter) -> None:
+        simple = {
+            "a.tenant_id = {}": wanted.tenant_id,
+            "a.id >= {}::uuid": wanted.from_id,
+            "a.id < {}::uuid": wanted.before_id,
+            "a.event_type = {}": wanted.event_type,
+            "a.event_id = {}::uuid": wanted.event_id,
+            "a.webhook_id = {}::uuid": wanted.webhook_id,
+        }
+        for condition, value in simple.items():
+            if value is not None:
+                self.add(condition, value)
+        if wanted.ok is not None:
+            self.add("a.ok" if wanted.ok else "NOT a.ok")
+        if wanted.statuses is not None:
+            first, last = wanted.statuses
+            self.add("a.status BETWEEN {} AND {}", first, last)
+            if first >= 300:  # implied; said so that the index of the failures serves
+                self.add("NOT a.ok")
+        if wanted.call_key is not None:
+            # An array, for the few events of a call: a join might walk the whole log to find them.
+            self.add(
+                "a.event_id = ANY(ARRAY(SELECT e.id FROM events AS e WHERE e.call_key = {}"
+                " AND ({}::integer IS NULL OR e.tenant_id = {})))",
+                wanted.call_key,
+                wanted.tenant_id,
+                wanted.tenant_id,
+            )
+
+    def sql(self, limit: int) -> str:
+        where = f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
+        return f"SELECT {SUMMARY_COLUMNS} FROM attempts AS a {where} ORDER BY a.id DESC LIMIT {limit:d}"  # noqa: S608 (no input in it)
+
+
+def summary(row: asyncpg.Record) -> AttemptSummary:
+    """A row that was selected by `SUMMARY_COLUMNS`."""
+    return AttemptSummary(*(row[name] for name in AttemptSummary.__struct_fields__))
