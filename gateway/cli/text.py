@@ -34,7 +34,7 @@ def moment(text: str, *, now: datetime) -> str:
     """A time as the API takes it (RFC 3339 or a date). A duration is that long before `now`; a time without
     a zone is one of `now`'s zone. Raises ValueError with a sentence that says what is allowed.
     """
-    if text[-1:].isalpha() and text[-1:] not in "zZ":
+    if text[:1].isdigit() and text[-1:].isalpha() and "-" not in text:
         return _utc(now - timedelta(seconds=duration_s(text)))
     try:
         at = datetime.fromisoformat(text)
