@@ -40,6 +40,9 @@ class Ledger:
         if call_id is not None and self._newest_step.get(call_id, -1) < rank:
             self._newest_step[call_id] = rank
 
+    def taken(self, event_id: bytes) -> None:
+        """The request will be answered 2xx: from here on the event has had its effect, whoever hears of it."""
+
     def settled(self, event_id: bytes, call_id: int | None, rank: int, lag_ns: int) -> None:
         """The request is answered 2xx. `lag_ns` is from the sending of the event to its arrival here."""
         if event_id in self.delivered:

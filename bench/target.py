@@ -134,7 +134,9 @@ class TargetProtocol(asyncio.Protocol):
         else:
             sent_ns = number(body, b'"sent_ns":')
             lag_ns = now_ns - sent_ns if sent_ns else 0
-            status, settle = 200, (header(head, b"webhook-id"), call_id, rank, lag_ns)
+            event_id = header(head, b"webhook-id")
+            ledger.taken(event_id)
+            status, settle = 200, (event_id, call_id, rank, lag_ns)
         target.statuses[status] += 1
         if behaviour.latency_ms:
             asyncio.get_running_loop().call_later(behaviour.latency_ms / 1e3, self._finish, ledger, status, settle)
@@ -143,8 +145,6 @@ class TargetProtocol(asyncio.Protocol):
 
     def _finish(self, ledger: Ledger, status: int, settle: tuple[bytes, int | None, int, int] | None) -> None:
         """Answers, and only then holds the event for delivered: a later step that is here already has overtaken it."""
-        if self._transport is None:
-            return
         if settle is not None:
             ledger.settled(*settle)
         self._answer(OK if status == 200 else failure(status))

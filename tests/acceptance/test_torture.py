@@ -1,0 +1,47 @@
+"""Nothing that was accepted is lost, whatever is killed; what is doubled was in flight at a kill.
+
+`TORTURE_ROUNDS` sets how many kills; `make torture` makes hundreds.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.torture import Torture, Verdict
+
+ROUNDS = int(os.environ.get("TORTURE_ROUNDS", "20"))
+POSTGRES_ROUNDS = max(1, ROUNDS // 4)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 10 * ROUNDS)]
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("t")
+
+
+async def test_a_gateway_that_is_killed_under_load_loses_nothing_and_doubles_only_what_was_in_flight(
+    folder: Path,
+) -> None:
+    verdict = await Torture(folder).run(ROUNDS, victim="gateway")
+    assert verdict.kills == ROUNDS
+    _assert_honest(verdict)
+
+
+async def test_a_database_that_is_killed_under_load_loses_nothing_and_doubles_only_what_was_in_flight(
+    folder: Path,
+) -> None:
+    verdict = await Torture(folder, seed=2).run(POSTGRES_ROUNDS, victim="postgres")
+    assert verdict.kills == POSTGRES_ROUNDS
+    _assert_honest(verdict)
+
+
+def _assert_honest(verdict: Verdict) -> None:
+    assert verdict.accepted > 0
+    assert verdict.lost == 0, verdict
+    assert verdict.doubled_unexplained == 0, verdict
+    assert verdict.doubled <= verdict.in_flight, verdict
+    assert verdict.overtaken == 0, verdict

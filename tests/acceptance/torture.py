@@ -1,0 +1,197 @@
+"""Kill it under load, again and again, and compare the two ledgers: `python -m tests.acceptance.torture --rounds 200`.
+
+Three webhooks: one that answers at once, one that takes its time, one that fails now and then, so that a kill
+finds deliveries in every state. Invariant: what may be doubled is known by name before the program comes back:
+what the target had been sent and the log did not yet hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+from rich.console import Console
+from rich.table import Table
+
+from tests.acceptance.program import Gateway, RecordTarget, Switch, add_webhook
+
+PATHS = ("/t/quick", "/t/slow", "/t/flaky")
+LINES = 24
+RATE_PER_S = 300.0
+UP_S = (0.1, 0.9)
+"""Bounds of the random time between ready and the next kill."""
+DRAIN_TIMEOUT_S = 60.0
+RETRY_SCHEDULE = ",".join(["200ms"] * 99)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The ledgers compared. `in_flight` counts, over all kills, what was sent to a target but not yet in the log."""
+
+    kills: int = 0
+    ended_by_itself: int = 0
+    accepted: int = 0
+    delivered: int = 0
+    lost: int = 0
+    doubled: int = 0
+    doubled_unexplained: int = 0
+    in_flight: int = 0
+    overtaken: int = 0
+    unanswered: int = 0
+    back_s: list[float] = field(default_factory=list)
+    """From each kill until the gateway was ready again, in seconds."""
+
+
+class Torture:
+    """One gateway, its switch and its target, and what is learned at each kill."""
+
+    def __init__(self, folder: Path, *, seed: int = 1) -> None:
+        self._folder = folder
+        self._random = random.Random(seed)
+        self._webhooks: dict[str, str] = {}
+        self._in_flight: dict[str, set[str]] = {path: set() for path in PATHS}
+        self._verdict = Verdict()
+
+    async def run(self, rounds: int, *, victim: str = "gateway", told: Callable[[int], None] | None = None) -> Verdict:
+        """`rounds` kills of `victim` (`gateway` or `postgres`), then everything is let through and counted."""
+        kill = {"gateway": self._kill_gateway, "postgres": self._kill_postgres}[victim]
+        async with RecordTarget() as target:
+            target.set("/t/slow", latency_ms=20.0)
+            target.set("/t/flaky", failure_rate=0.05)
+            environment = {"GATEWAY_RETRY_SCHEDULE": RETRY_SCHEDULE}
+            async with Gateway(self._folder / "data", egress_ports=[target.port], environment=environment) as gateway:
+                for path in PATHS:
+                    self._webhooks[path] = await add_webhook(gateway, target.url(path))
+                switch = Switch(gateway, lines=LINES, rate_per_s=RATE_PER_S)
+                pushing = asyncio.create_task(switch.run())
+                for round in range(rounds):
+                    await asyncio.sleep(self._random.uniform(*UP_S))
+                    await kill(gateway, target)
+                    if told is not None:
+                        told(round + 1)
+                switch.stop()
+                await pushing
+                await self._compare(switch, target, gateway)
+        return self._verdict
+
+    async def _kill_gateway(self, gateway: Gateway, target: RecordTarget) -> None:
+        started = time.monotonic()
+        gateway.kill9()
+        await gateway.ended()
+        await self._note_in_flight(gateway, target)
+        self._verdict.kills += 1
+        await gateway.start()
+        self._verdict.back_s.append(time.monotonic() - started)
+
+    async def _kill_postgres(self, gateway: Gateway, target: RecordTarget) -> None:
+        """The gateway is frozen for a moment, so that what is in flight can be looked up before the database dies."""
+        os.kill(gateway.pid, signal.SIGSTOP)
+        await self._note_in_flight(gateway, target)
+        postmaster = gateway.postmaster_pid()
+        assert postmaster is not None
+        started = time.monotonic()
+        os.kill(postmaster, signal.SIGKILL)
+        os.kill(gateway.pid, signal.SIGCONT)
+        self._verdict.kills += 1
+        await self._wait_until_it_knows(gateway, postmaster)
+        if not gateway.running:
+            self._verdict.ended_by_itself += 1
+            await gateway.start()
+        else:
+            await gateway.wait_ready()
+        self._verdict.back_s.append(time.monotonic() - started)
+
+    async def _wait_until_it_knows(self, gateway: Gateway, dead: int) -> None:
+        """Until another server runs, or the gateway has given up: before that its readiness would be the old one."""
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        while gateway.running and gateway.postmaster_pid() in (None, dead):
+            assert time.monotonic() < deadline, "PostgreSQL was not started again"
+            await asyncio.sleep(0.02)
+
+    async def _note_in_flight(self, gateway: Gateway, target: RecordTarget) -> None:
+        """What was delivered to a target, or is being, and has no successful attempt in the log."""
+        connection = await asyncpg.connect(gateway.dsn)
+        try:
+            for path, webhook_id in self._webhooks.items():
+                sent = target.record(path).sent
+                rows = await connection.fetch(
+                    "SELECT event_id FROM attempts WHERE ok AND webhook_id = $1 AND event_id = ANY($2::uuid[])",
+                    UUID(webhook_id),
+                    [UUID(event_id) for event_id in sent],
+                )
+                unlogged = sent - {str(row["event_id"]) for row in rows}
+                self._in_flight[path] |= unlogged
+                self._verdict.in_flight += len(unlogged)
+        finally:
+            await connection.close()
+
+    async def _compare(self, switch: Switch, target: RecordTarget, gateway: Gateway) -> None:
+        verdict = self._verdict
+        verdict.accepted = len(switch.accepted)
+        verdict.unanswered = switch.unanswered
+        for path in PATHS:
+            missing = await target.delivered(path, set(switch.accepted), timeout_s=DRAIN_TIMEOUT_S)
+            verdict.lost += len(missing)
+        await gateway.term()  # whatever it might still have sent twice, it has sent when it has stopped
+        for path in PATHS:
+            record = target.record(path)
+            verdict.delivered += len(record.ids)
+            verdict.doubled += record.doubled.total()
+            verdict.doubled_unexplained += len(set(record.doubled) - self._in_flight[path])
+            verdict.overtaken += record.overtaken
+
+
+def table(verdicts: dict[str, Verdict]) -> Table:
+    shown = Table(title=f"kill -9 under {RATE_PER_S:.0f} events/s to {len(PATHS)} webhooks", title_justify="left")
+    for heading in (
+        "victim",
+        "kills",
+        "accepted",
+        "delivered",
+        "lost",
+        "doubled",
+        "in flight at the kills",
+        "overtaken",
+    ):
+        shown.add_column(heading, justify="right" if heading != "victim" else "left")
+    shown.add_column("back after, s (median, most)", justify="right")
+    for victim, verdict in verdicts.items():
+        back_s = sorted(verdict.back_s) or [0.0]
+        figures = (verdict.kills, verdict.accepted, verdict.delivered, verdict.lost, verdict.doubled)
+        more = (verdict.in_flight, verdict.overtaken)
+        back = f"{back_s[len(back_s) // 2]:.1f}, {back_s[-1]:.1f}"
+        shown.add_row(victim, *(f"{figure:,}" for figure in (*figures, *more)), back)
+    return shown
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=200, help="kills of the gateway")
+    parser.add_argument("--postgres-rounds", type=int, default=20, help="kills of PostgreSQL")
+    parser.add_argument("--seed", type=int, default=1, help="when the kills fall")
+    arguments = parser.parse_args()
+    console = Console()
+    verdicts: dict[str, Verdict] = {}
+    for victim, rounds in (("gateway", arguments.rounds), ("postgres", arguments.postgres_rounds)):
+        if rounds:
+            with tempfile.TemporaryDirectory(prefix="torture-") as folder, console.status(victim) as status:
+                Path(folder).chmod(0o755)
+                torture = Torture(Path(folder), seed=arguments.seed)
+                told = lambda done, of=rounds, name=victim: status.update(f"{name}: {done} of {of}")  # noqa: E731
+                verdicts[victim] = asyncio.run(torture.run(rounds, victim=victim, told=told))
+    console.print(table(verdicts))
+    return 1 if any(each.lost or each.doubled_unexplained or each.overtaken for each in verdicts.values()) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
