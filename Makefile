@@ -43,10 +43,10 @@ format: setup ## put the code into shape
 	$(BIN)/ruff check --fix .
 
 bench: setup ## measure throughput, latency and CPU for each event
-	$(BIN)/python -m bench.throughput $(ARGS)
+	$(BIN)/python -m bench.run $(ARGS)
 
 torture: setup ## kill it under load, again and again, and compare both ledgers
-	$(BIN)/python -m bench.torture $(ARGS)
+	$(BIN)/python -m tests.acceptance.torture $(ARGS)
 
 simulate: setup ## run lanes and intake through random failures under a simulated clock
 	$(BIN)/python -m bench.simulate $(ARGS)
