@@ -227,7 +227,7 @@ class Settings(BaseModel):
 
 _FIELDS = {field.alias or name: field for name, field in Settings.model_fields.items()}
 _SECRETS = frozenset(key for key in _FIELDS if any(isinstance(m, _Rule) and m.secret for m in _FIELDS[key].metadata))
-_KEYS = frozenset(_FIELDS) | {f"{key}_file" for key in _SECRETS}
+KEYS = frozenset(_FIELDS) | {f"{key}_file" for key in _SECRETS}
 
 
 def _variable(key: str) -> str:
@@ -257,12 +257,12 @@ def _known(layer: Mapping[str, object], source: str) -> dict[str, tuple[object, 
     known: dict[str, tuple[object, str]] = {}
     for name, value in layer.items():
         key = name.lower().removeprefix(PREFIX.lower())
-        if key not in _KEYS:
-            near = difflib.get_close_matches(key, sorted(_KEYS), n=1)
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, sorted(KEYS), n=1)
             hint = (
                 f"did you mean {_variable(near[0])}?"
                 if near
-                else f"known are {', '.join(sorted(map(_variable, _KEYS)))}"
+                else f"known are {', '.join(sorted(map(_variable, KEYS)))}"
             )
             where = "" if source == "environment" else f" (in {source})"
             raise SettingsError(f"{_shorten(name)}{where} is no setting: {hint}")
