@@ -1,0 +1,1 @@
+"""Where targets may be: addresses, ports, names, and the vetted dial."""
