@@ -8,11 +8,11 @@ ends in exactly one `Outcome`, whatever its target does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
+from gateway.egress.target import Target as Target
 from gateway.model import Outcome
 
 RESPONSE_BODY_LIMIT = 16 * 1024
@@ -23,20 +23,6 @@ RESPONSE_HEADER_LIMIT = 16 * 1024
 """Bytes until the end of a response's header section, interim (1xx) responses before it included."""
 IDLE_LIMIT_S = 30.0
 """How long a connection may wait for its next request: less than what common servers allow it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A vetted URL, taken apart. `host` is a lower-case IDNA name or an IP literal without brackets.
-
-    `authority` is what the Host header says; `path` is the request target (path and query) in ASCII.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    authority: str
-    path: str
 
 
 class Request(msgspec.Struct, frozen=True):
