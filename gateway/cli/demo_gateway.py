@@ -113,8 +113,8 @@ class GatewayProcess:
         return DemoFailed("\n".join([f"{what}; its log, {self.log_path}, ends:", *lines]))
 
     def _signal(self, number: signal.Signals) -> None:
-        if self.process.returncode is None:
-            self.process.send_signal(number)
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
 
 
 def choose_port(wanted: int | None) -> int:

@@ -9,12 +9,11 @@ import base64
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 from gateway.cli.client import Client, Item
 
 SWITCH_TOKEN = "Demo switch"  # noqa: S105 - a name
-SWITCH_TOKEN_LIFE = timedelta(days=7)
+SWITCH_TOKEN_LIFE = "7d"  # noqa: S105 - a duration
 CALL_EVENTS = frozenset({"call.created", "call.ended", "call.saved"})
 DECLINED = "reg_f.declined"
 TARGET_HOST = "127.0.0.1"
@@ -114,8 +113,7 @@ def switch_token(client: Client) -> str:
     for token in list(client.pages("/api/v1/tokens")):
         if token["name"] == SWITCH_TOKEN:
             client.delete(f"/api/v1/tokens/{token['id']}")
-    expires_at = (datetime.now(UTC) + SWITCH_TOKEN_LIFE).isoformat()
-    made = client.post("/api/v1/tokens", {"name": SWITCH_TOKEN, "role": "ingest", "expires_at": expires_at})
+    made = client.post("/api/v1/tokens", {"name": SWITCH_TOKEN, "role": "ingest", "expires_in": SWITCH_TOKEN_LIFE})
     return str(made.item()["token"])
 
 

@@ -32,8 +32,10 @@ DISPOSITIONS = (12, 17, 23, 51, 64)
 CAMPAIGNS = ((235, 591), (236, 592), (301, 610))
 AGENTS = range(11, 43)
 CALLS_LIMIT = 2_000
-"""Calls under way at a time; a rate above what the gateway takes is slowed down to what it does."""
+"""Calls under way at a time; while there are as many, no other starts."""
 PUSH_TIMEOUT_S = 10.0
+LAST_PUSHES_S = 2.0
+"""What pushes that are under way at the end are given to be answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +125,17 @@ class DemoSwitch:
 
     async def run(self, dialler: Dialler, stop: asyncio.Event) -> None:
         """Dial until `stop` is set, then let go of the calls under way: their later events are never pushed."""
-        room = asyncio.Semaphore(CALLS_LIMIT)
         timeout = aiohttp.ClientTimeout(total=PUSH_TIMEOUT_S)
+        calls: set[asyncio.Task[None]] = set()
         async with aiohttp.ClientSession(timeout=timeout, headers=self._headers, trust_env=False) as session:
-            calls: set[asyncio.Task[None]] = set()
             try:
                 while not await set_within(stop, random.expovariate(self._rate)):
-                    await room.acquire()
-                    call = asyncio.create_task(self._play(session, dialler.dial(datetime.now().astimezone()), stop))
-                    calls.add(call)
-                    call.add_done_callback(calls.discard)
-                    call.add_done_callback(lambda _: room.release())
-                await asyncio.gather(*calls)
+                    if len(calls) < CALLS_LIMIT:
+                        call = self._play(session, dialler.dial(datetime.now().astimezone()), stop)
+                        calls.add(task := asyncio.create_task(call))
+                        task.add_done_callback(calls.discard)
             finally:
-                for call in calls:
-                    call.cancel()
+                await _end(calls)
 
     async def _play(self, session: aiohttp.ClientSession, call: Iterator[Step], stop: asyncio.Event) -> None:
         for step in call:
@@ -156,6 +154,14 @@ class DemoSwitch:
             self._ledger.refuse()
         else:
             self._ledger.accept(answer["id"], pushed_at=pushed_at, webhooks=self._routes[step.type])
+
+
+async def _end(calls: set[asyncio.Task[None]]) -> None:
+    if calls:
+        _, late = await asyncio.wait(calls, timeout=LAST_PUSHES_S)
+        for call in late:
+            call.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
 
 def _told(at: datetime) -> str:

@@ -40,11 +40,11 @@ class DemoTarget:
         app = web.Application()
         for subscriber in self._subscribers:
             app.router.add_post(subscriber.path, self._handler(subscriber))
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
-        await web.SockSite(self._runner, listener, shutdown_timeout=1.0).start()
+        await web.SockSite(self._runner, listener).start()
         return self
 
     async def __aexit__(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import click
 
-from gateway.cli.client import Client, Item, Refused
+from gateway.cli.client import Client, Refused
 from gateway.cli.connection import Session, connected
 from gateway.cli.options import is_id
 from gateway.cli.output import Column, note, print_item, print_list
@@ -20,12 +23,21 @@ COLUMNS = (
 )
 PORT = click.IntRange(1, 65535)
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def scope(command: Callable[P, R]) -> Callable[P, R]:
+    """The options that narrow a decision."""
+    command = click.option("--tenant", help="For this customer only.")(command)
+    return click.option("--host", help="For this target host only.")(command)
+
 
 @click.group("port")
 def command() -> None:
     """Target ports beyond the standard ones.
 
-    REFERENCE is an entry's id, or its port number where that is the only entry for it.
+    Webhooks ask for the port of their target by themselves; an operator decides.
     """
 
 
@@ -38,46 +50,38 @@ def list_ports(session: Session) -> None:
 
 @command.command("open")
 @click.argument("port", type=PORT)
-@click.option("--host", help="For this target host only.")
-@click.option("--tenant", help="For this customer only.")
+@scope
 @connected
 def open_port(session: Session, port: int, host: str | None, tenant: str | None) -> None:
-    """Open a port: what waits for it is delivered.
-
-    An entry that asks for exactly this is decided; otherwise a new one is made.
-    """
-    asked = _exact(session.client, port, host=host, tenant=tenant)
-    if asked is not None:
-        answer = session.client.patch(f"{PATH}/{asked['id']}", {"state": "open"})
-    else:
-        given = {"port": port, "host": host, "tenant": tenant}
-        answer = session.client.post(PATH, {name: value for name, value in given.items() if value is not None})
-    print_item(session, answer, COLUMNS)
+    """Open a port: what waits for it is delivered."""
+    _decide(session, "open", port, host=host, tenant=tenant)
 
 
 @command.command("deny")
-@click.argument("reference")
+@click.argument("port", type=PORT)
+@scope
 @connected
-def deny(session: Session, reference: str) -> None:
-    """Deny what was asked for; its webhooks stay blocked."""
-    path = f"{PATH}/{_resolve(session.client, reference)}"
-    print_item(session, session.client.patch(path, {"state": "denied"}), COLUMNS)
+def deny(session: Session, port: int, host: str | None, tenant: str | None) -> None:
+    """Deny a port: webhooks that need it stay blocked, and say why."""
+    _decide(session, "denied", port, host=host, tenant=tenant)
 
 
 @command.command("close")
 @click.argument("reference")
 @connected
 def close(session: Session, reference: str) -> None:
-    """Close an open port: webhooks that need it are blocked and hold their events."""
+    """Close an open port: webhooks that need it are blocked and hold their events.
+
+    REFERENCE is an entry's id, or its port number where that is the only entry for it.
+    """
     session.client.delete(f"{PATH}/{_resolve(session.client, reference)}")
     note(f"Closed {reference}.")
 
 
-def _exact(client: Client, port: int, *, host: str | None, tenant: str | None) -> Item | None:
-    """The entry for just this port, host and tenant."""
-    wanted = (port, host.lower() if host else None, tenant)
-    entries = client.pages(PATH)
-    return next((one for one in entries if (one["port"], one.get("host"), one.get("tenant")) == wanted), None)
+def _decide(session: Session, state: str, port: int, *, host: str | None, tenant: str | None) -> None:
+    given = {"port": port, "host": host, "tenant": tenant, "state": state}
+    answer = session.client.post(PATH, {name: value for name, value in given.items() if value is not None})
+    print_item(session, answer, COLUMNS)
 
 
 def _resolve(client: Client, reference: str) -> str:

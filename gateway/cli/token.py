@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import click
 
 from gateway.cli.connection import Session, connected
@@ -40,11 +38,11 @@ def create(session: Session, role: str, name: str | None, tenant: str | None, ex
     \b
       gateway token create --role ingest --name switch > switch.token
     """
-    body = {"name": name or role, "role": role}
+    body: dict[str, object] = {"name": name or role, "role": role}
     if tenant is not None:
         body["tenant"] = tenant
     if expires_in is not None:
-        body["expires_at"] = (datetime.now(UTC) + timedelta(seconds=expires_in)).isoformat()
+        body["expires_in"] = expires_in
     answer = session.client.post(PATH, body)
     if session.as_json:
         print_raw(answer)
