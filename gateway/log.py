@@ -138,13 +138,3 @@ class EventLog(Protocol):
 
     async def with_backlog(self, webhook_ids: Sequence[str]) -> set[str]:
         """Which of these webhooks have stored deliveries that are not failed."""
-
-
-class Lease(Protocol):
-    """The right to deliver, renewed on the store's clock and carried by an epoch that fences earlier owners."""
-
-    async def own(self) -> str:
-        """Wait until this process owns the shards; returns the watermark to recover from."""
-
-    async def commit_watermark(self, watermark: str) -> None:
-        """Renew the lease and save how far everything is settled. Raises `Fenced` when another one owns it."""

@@ -151,6 +151,8 @@ class Settings(BaseModel):
         AfterValidator(_bounded),
         _Rule(f"1 to {RETRIES_LIMIT} comma-separated waits of up to 30 days such as 5s,5m,2h (units: ms, s, m, h, d)"),
     ] = Field(default=(5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400), alias="retry_schedule")
+    retention_days: Annotated[int, Field(ge=1, le=3_650), _Rule("a whole number of days from 1 to 3650")] = 90
+    """How long events and attempts are kept; what is still unsettled stays longer."""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(_lower),

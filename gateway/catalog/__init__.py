@@ -3,7 +3,7 @@
 Invariant: nothing here knows a clock, a network or a database, and no other part spells an event type's name.
 """
 
-from gateway.catalog.check import MAX_DEPTH, Checked, check
+from gateway.catalog.check import MAX_DEPTH, Checked, check, parse_object
 from gateway.catalog.event_types import BY_NAME, EVENT_TYPES, PERSONAL_FIELDS, EventType, Field, resolve
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "EventType",
     "Field",
     "check",
+    "parse_object",
     "resolve",
 ]

@@ -55,21 +55,27 @@ def check(type: str, payload: bytes, *, at: str = "") -> Checked:
     shape = _SHAPES.get(type)
     if shape is None:
         _refuse([FieldError("/type", f"there is no such event type; known are {', '.join(BY_NAME)}")])
-    try:
-        data = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}"
-        raise Problem(400, "bad-json", f"the payload is not valid JSON: {error.msg} at {where}") from None
-    if data.__class__ is not dict:
-        _refuse([FieldError(at, "the payload must be a JSON object")])
-    if not _plain(payload, len(data)):
-        _check_structure(payload, data, at)
+    data = parse_object(payload, at=at)
     try:
         msgspec.convert(data, shape)
     except msgspec.ValidationError:
         _refuse(list(_type_errors(BY_NAME[type], data, at)))
     call_key = str(data["call_id"]) if type in _ORDERED else None
     return Checked(call_key, data.get("account_id"))
+
+
+def parse_object(payload: bytes, *, at: str = "") -> dict[str, Any]:
+    """A JSON object that every parser reads alike, decoded; else `Problem`: 400 `bad-json`, 422 `validation`."""
+    try:
+        data = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise Problem(400, "bad-json", f"this is not valid JSON: {error.msg} at {where}") from None
+    if data.__class__ is not dict:
+        _refuse([FieldError(at, "it must be a JSON object")])
+    if not _plain(payload, len(data)):
+        _check_structure(payload, data, at)
+    return data
 
 
 def _plain(payload: bytes, members: int) -> bool:

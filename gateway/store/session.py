@@ -58,7 +58,7 @@ class Session:
             raise Unavailable(f"the database refuses to write: {error}") from error
         except BROKEN as error:
             self.drop()
-            raise OutcomeUnknown(f"the database went away: {error or type(error).__name__}") from error
+            raise OutcomeUnknown(f"the database went away: {_words(error)}") from error
         except asyncio.CancelledError:
             self.drop()
             raise
@@ -72,7 +72,7 @@ class Session:
                     server_settings={"application_name": self._name, "jit": "off"},
                 )
         except (*BROKEN, asyncpg.PostgresError) as error:
-            raise Unavailable(f"the database cannot be reached: {error or type(error).__name__}") from error
+            raise Unavailable(f"the database cannot be reached: {_words(error)}") from error
         self._connection = connection
         self._statements = {}
         self.pid = connection.get_server_pid()
@@ -92,3 +92,7 @@ class Session:
                 await connection.close(timeout=1.0)
             except (*BROKEN, asyncpg.PostgresError):
                 connection.terminate()
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,45 @@
+"""The first way in: an admin token, given by a setting or made on the first start and kept in a file.
+
+Invariant: a database without a usable admin token gets one at the start, and one that has any gets none.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+from gateway.ingress.tokens import adopt, mint
+from gateway.model import Role, Token
+from gateway.registry import Registry
+from gateway.settings import Settings
+
+ACTOR = "gateway"
+FILE = "admin-token"
+
+
+async def bootstrap_admin(registry: Registry, settings: Settings) -> str | None:
+    """The plain token where one was made now and has to be shown; None where there is one already."""
+    known = {token.prefix for token in registry.tokens()}
+    if settings.admin_token is not None:
+        given = adopt(settings.admin_token)
+        if given.prefix not in known:
+            await registry.add_token(_token(registry, "bootstrap", given.prefix, given.digest), by=ACTOR)
+        return None
+    if any(token.role is Role.ADMIN and token.tenant_id is None for token in registry.tokens()):
+        return None
+    made = mint()
+    _keep(settings, made.plain)
+    await registry.add_token(_token(registry, "first", made.prefix, made.digest), by=ACTOR)
+    return made.plain
+
+
+def _token(registry: Registry, name: str, prefix: str, digest: bytes) -> Token:
+    return Token(registry.new_id(), name, Role.ADMIN, None, prefix, digest, datetime.now(UTC), None)
+
+
+def _keep(settings: Settings, plain: str) -> None:
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = settings.data_dir / FILE
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(plain + "\n")
