@@ -1,0 +1,375 @@
+"""The reference transport, on aiohttp's client: what the fast one is compared with.
+
+It owns one aiohttp session for each pool. Invariant: no address is dialled that the address book did
+not give, whether aiohttp looked it up or found it literally in the URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
+from yarl import URL
+
+from gateway.delivery import failures
+from gateway.delivery.transport import (
+    IDLE_LIMIT_S,
+    RESPONSE_BODY_LIMIT,
+    RESPONSE_HEADER_LIMIT,
+    RESPONSE_WIRE_LIMIT,
+    AddressBook,
+    Done,
+    Request,
+)
+from gateway.errors import EgressRefused
+from gateway.model import ErrorKind, Outcome, Response
+
+NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+"""Headers that aiohttp would add by itself: a request goes out with those of its head and no others."""
+WHOLE_BODY_BYTES = 1024 * 1024
+"""Larger request bodies go out in pieces: aiohttp warns of more than this at once."""
+PIECE_BYTES = 64 * 1024
+
+
+class AiohttpTransport:
+    """A `Transport`. `tls` replaces the system's trust, e.g. by a private authority's."""
+
+    def __init__(self, book: AddressBook, *, tls: ssl.SSLContext | None = None) -> None:
+        self._book = book
+        self._tls = tls or ssl.create_default_context()
+        self._pools: set[AiohttpPool] = set()
+
+    def pool(self, *, max_connections: int) -> AiohttpPool:
+        pool = AiohttpPool(self._book, self._tls, max_connections, on_closed=self._pools.discard)
+        self._pools.add(pool)
+        return pool
+
+    async def close(self) -> None:
+        for pool in tuple(self._pools):
+            await pool.close()
+
+
+class AiohttpPool:
+    """A `Pool`: one session and its connector; each attempt is a task."""
+
+    def __init__(
+        self,
+        book: AddressBook,
+        tls: ssl.SSLContext,
+        max_connections: int,
+        *,
+        on_closed: Callable[[AiohttpPool], None],
+    ) -> None:
+        self._book = book
+        self._on_closed = on_closed
+        self._attempts: dict[asyncio.Task[Any], _Attempt] = {}
+        self._closing = False
+        connector = _Connector(
+            limit=max_connections,
+            keepalive_timeout=IDLE_LIMIT_S,
+            resolver=_Vetted(self._current_attempt),
+            use_dns_cache=False,
+            # One address after the other, in the attempt's own task: `_current_attempt` relies on it.
+            happy_eyeballs_delay=None,
+            socket_factory=self._open_socket,
+            ssl=tls,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=NOT_ADDED,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            max_line_size=RESPONSE_HEADER_LIMIT,
+            max_field_size=RESPONSE_HEADER_LIMIT,
+            read_bufsize=RESPONSE_BODY_LIMIT,
+            trace_configs=[_connection_trace()],
+        )
+
+    def send(self, request: Request, done: Done) -> None:
+        attempt = _Attempt(request, self._session, self._book)
+        task = asyncio.get_running_loop().create_task(attempt.outcome())
+        self._attempts[task] = attempt
+        task.add_done_callback(lambda ended: self._finish(ended, done))
+        if self._closing:
+            task.cancel()
+
+    async def close(self) -> None:
+        self._closing = True
+        for task in self._attempts:
+            task.cancel()
+        await asyncio.gather(*self._attempts, return_exceptions=True)
+        await self._session.close()
+        self._on_closed(self)
+
+    def _finish(self, task: asyncio.Task[Outcome], done: Done) -> None:
+        attempt = self._attempts.pop(task)
+        done(attempt.failed(failures.of_abandonment()) if task.cancelled() else task.result())
+
+    def _current_attempt(self) -> _Attempt:
+        task = asyncio.current_task()
+        assert task is not None
+        return self._attempts[task]
+
+    def _open_socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
+        """Every address that aiohttp is about to dial passes here, literal ones too."""
+        family, kind, protocol, _, address = info
+        attempt = self._current_attempt()
+        if address[0] not in attempt.addresses:
+            raise EgressRefused("address", "the address to be dialled is not one that was vetted")
+        attempt.socket = socket.socket(family, kind, protocol)
+        attempt.socket.setblocking(False)
+        return attempt.socket
+
+
+class _Attempt:
+    """One request on its way: how far it has come, and how it ended."""
+
+    def __init__(self, request: Request, session: aiohttp.ClientSession, book: AddressBook) -> None:
+        self.addresses: Sequence[str] = ()
+        self.socket: socket.socket | None = None
+        self._request = request
+        self._session = session
+        self._book = book
+        self._started_s = time.perf_counter()
+        self._looked_up_s: float | None = None
+        self._connected_s: float | None = None
+        self._answered_s: float | None = None
+
+    def on_connected(self) -> None:
+        self._connected_s = time.perf_counter()
+
+    async def outcome(self) -> Outcome:
+        deadline = asyncio.timeout(self._request.timeout_s)
+        try:
+            async with deadline:
+                response = await self._response()
+        except Exception as error:
+            return self.failed(
+                failures.of_timeout(self._unfinished(), self._request.timeout_s)
+                if deadline.expired()
+                else self._translate(error)
+            )
+        if response.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            return self.failed((ErrorKind.PROTOCOL, "the target switched to another protocol"))
+        return Outcome(self._elapsed_us(), response=response, phases_ms=self._phases_ms())
+
+    def failed(self, failure: failures.Failure) -> Outcome:
+        kind, detail = failure
+        return Outcome(self._elapsed_us(), error=kind, detail=detail, phases_ms=self._phases_ms())
+
+    async def _response(self) -> Response:
+        target = self._request.target
+        self.addresses = await self._book.resolve(target.host, target.port)
+        self._looked_up_s = time.perf_counter()
+        while True:
+            try:
+                return await self._exchange()
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                was_kept_alive = self.socket is None
+                if not was_kept_alive or self._answered_s is not None:
+                    raise  # else the target had closed it meanwhile, which says nothing about this request
+
+    async def _exchange(self) -> Response:
+        request, target = self._request, self._request.target
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        url = URL(f"{target.scheme}://{host}:{target.port}{target.path}", encoded=True)
+        headers = [("Host", target.authority), *_fields(request.head)]
+        body: bytes | AsyncIterator[bytes] | None = request.body
+        if request.body is not None and len(request.body) > WHOLE_BODY_BYTES:
+            headers.append(("Content-Length", str(len(request.body))))
+            body = _pieces(request.body)
+        async with self._session.request(
+            request.method,
+            url,
+            headers=headers,
+            data=body,
+            allow_redirects=False,
+            trace_request_ctx=self,
+        ) as response:
+            self._answered_s = time.perf_counter()
+            if sum(len(name) + len(value) for name, value in response.raw_headers) > RESPONSE_HEADER_LIMIT:
+                raise _LimitExceeded("the response's header section is larger than 16 KiB")
+            content = bytearray()
+            while len(content) <= RESPONSE_BODY_LIMIT:
+                part = await response.content.read(RESPONSE_BODY_LIMIT + 1 - len(content))
+                if not part:
+                    break
+                content += part
+            fields = tuple((name.decode("latin-1").lower(), _text(value)) for name, value in response.raw_headers)
+            truncated = len(content) > RESPONSE_BODY_LIMIT
+            return Response(response.status, fields, bytes(content[:RESPONSE_BODY_LIMIT]), truncated)
+
+    def _unfinished(self) -> ErrorKind:
+        """What the attempt was doing, as the kind that a timeout has then."""
+        if self._looked_up_s is None:
+            return ErrorKind.DNS
+        if self.socket is None or self._connected_s is not None:
+            return ErrorKind.TIMEOUT
+        return ErrorKind.TLS_TIMEOUT if self._is_connected() else ErrorKind.CONNECT_TIMEOUT
+
+    def _is_connected(self) -> bool:
+        """Whether TCP is: the socket knows, aiohttp does not say."""
+        try:
+            return self.socket is not None and bool(self.socket.getpeername())
+        except OSError:
+            return False
+
+    def _was_in_tls(self, error: OSError) -> bool:
+        is_secure = self._request.target.scheme == "https"
+        return is_secure and isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError)
+
+    def _translate(self, error: Exception) -> failures.Failure:
+        match error:
+            case aiohttp.ClientConnectorCertificateError():
+                return failures.of_dial(error.certificate_error)
+            case aiohttp.ClientConnectorError():
+                return failures.of_dial(error.os_error, in_tls=self._was_in_tls(error.os_error))
+            case aiohttp.ServerDisconnectedError():
+                return failures.of_loss(None, answer_begun=False)
+            case aiohttp.ClientOSError():
+                return failures.of_loss(error, answer_begun=self._answered_s is not None)
+            case aiohttp.ClientPayloadError():
+                return failures.of_loss(None, answer_begun=True)
+            case aiohttp.ClientResponseError():
+                return ErrorKind.PROTOCOL, f"not an HTTP/1.1 response: {error.message.partition(chr(10))[0]}"
+            case _LimitExceeded():
+                return ErrorKind.PROTOCOL, str(error)
+            case aiohttp.InvalidURL() | ValueError():
+                return ErrorKind.REQUEST, "the request cannot be written as HTTP/1.1"
+        return failures.of_dial(error)
+
+    def _elapsed_us(self) -> int:
+        return int((time.perf_counter() - self._started_s) * 1_000_000)
+
+    def _phases_ms(self) -> tuple[tuple[str, float], ...]:
+        """aiohttp shows no border between connect and TLS, so both are `connect` here."""
+        ends = {
+            "dns": self._looked_up_s,
+            "connect": self._connected_s,
+            "wait": self._answered_s,
+            "read": time.perf_counter() if self._answered_s is not None else None,
+        }
+        begun_s, phases = self._started_s, []
+        for name, ended_s in ends.items():
+            if ended_s is not None:
+                phases.append((name, (ended_s - begun_s) * 1000))
+                begun_s = ended_s
+        return tuple(phases)
+
+
+class _LimitExceeded(Exception):
+    """A response was larger than a limit; the message says which."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp's connector, its connections counting what they read."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # aiohttp offers no place to count the bytes off the wire but the protocol that it builds here.
+        counting = functools.partial(_Handler, loop=asyncio.get_running_loop())
+        self._factory = counting  # type: ignore[assignment]  # partial is invariant; the handler is a subclass
+
+
+class _Handler(ResponseHandler):
+    """aiohttp's connection, with a budget of wire bytes for each response, and deaf while nothing was asked."""
+
+    _left_bytes = 0
+    _asked = False
+
+    def set_response_params(self, **params: Any) -> None:
+        """aiohttp calls this as each request starts."""
+        self._left_bytes = RESPONSE_WIRE_LIMIT
+        self._asked = True
+        super().set_response_params(**params)
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """aiohttp calls this with the head of each response, interim ones included."""
+        message, payload = data
+        if message.code >= HTTPStatus.OK:
+            payload.on_eof(self._ended)
+        super().feed_data(data, size)
+
+    def data_received(self, data: bytes) -> None:
+        if data and not self._asked:
+            self.abort()  # else aiohttp would keep these bytes, and take them for the next request's answer
+            return
+        within = data[: self._left_bytes]
+        self._left_bytes -= len(within)
+        super().data_received(within)
+        if len(within) < len(data):
+            # Later, so that a reader whom this part satisfies has it before the exception comes.
+            self._loop.call_soon(self._exhausted)
+
+    def _ended(self) -> None:
+        self._asked = False
+
+    def _exhausted(self) -> None:
+        error = _LimitExceeded(f"the response took more than {RESPONSE_WIRE_LIMIT // 1024} KiB on the wire")
+        if self._payload is not None:
+            self._payload.set_exception(error)
+        self.set_exception(error)
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class _Vetted(AbstractResolver):
+    """What aiohttp asks for addresses: it gets those that were vetted for the attempt that asks."""
+
+    def __init__(self, current_attempt: Callable[[], _Attempt]) -> None:
+        self._current_attempt = current_attempt
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in self._current_attempt().addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _connection_trace() -> aiohttp.TraceConfig:
+    async def connected(_session: Any, context: Any, _params: Any) -> None:
+        context.trace_request_ctx.on_connected()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(connected)
+    return trace
+
+
+def _fields(head: bytes) -> Iterator[tuple[str, str]]:
+    for line in head.decode("ascii").splitlines():
+        name, _, value = line.partition(":")
+        yield name, value.strip()
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1")
