@@ -25,6 +25,13 @@ BODY_DEADLINE_S = 10.0
 ERRORS_LIMIT = 50
 """The most field errors that one problem lists."""
 
+PLAIN = {
+    "extra_forbidden": "there is no such member or parameter",
+    "missing": "this is required",
+    "model_type": "a JSON object is expected",
+}
+"""What pydantic says in its own terms, in the caller's."""
+
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -196,4 +203,4 @@ def pointer(*path: str | int) -> str:
 def _field_errors(error: ValidationError) -> list[tuple[tuple[int | str, ...], str]]:
     """Where and what, without pydantic's `input`: it may be a secret."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[:ERRORS_LIMIT]
-    return [(each["loc"], each["msg"].removeprefix("Value error, ")) for each in found]
+    return [(each["loc"], PLAIN.get(each["type"]) or each["msg"].removeprefix("Value error, ")) for each in found]

@@ -171,6 +171,10 @@ class Registry:
     def webhooks(self, tenant_id: int | None = None) -> list[Webhook]:
         return [each for each in self._state.webhooks.values() if tenant_id in (None, each.tenant_id)]
 
+    def previous_secret_until(self, webhook_id: str) -> datetime | None:
+        """When the older of two signing secrets goes out of force; None where there is one."""
+        return self._state.old_until.get(webhook_id)
+
     def token(self, token_id: str) -> Token | None:
         return self._state.tokens.get(token_id)
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from gateway.audit_detail import created, differences
-from gateway.delivery.transport import Target
+from gateway.egress.target import Target
 from gateway.model import Access, PortRule, PortState, Tenant, Token, Webhook, WebhookState
 from gateway.store.audit import AuditEntry
 from gateway.store.config import Change

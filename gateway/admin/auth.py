@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 
@@ -16,8 +16,6 @@ from gateway.errors import FieldError, Problem
 from gateway.http import Handler, invalid
 from gateway.ingress.tokens import RANK, TokenBook, at_least, require
 from gateway.model import DEFAULT_TENANT, Role, Tenant, Token
-
-PRINCIPAL = "principal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,9 @@ class Principal:
         return self.tenant_id is None or self.tenant_id == tenant_id
 
 
+PRINCIPAL: Final = web.RequestKey("principal", Principal)
+
+
 class Tenants(Protocol):
     """What scoping asks of the registry."""
 
@@ -70,9 +71,7 @@ def guarded(handler: Handler, *, least: Role, tokens: TokenBook) -> Handler:
 
 def principal(request: web.Request) -> Principal:
     """The caller of a guarded route."""
-    found = request[PRINCIPAL]
-    assert isinstance(found, Principal)
-    return found
+    return request[PRINCIPAL]
 
 
 def listed_tenant(who: Principal, name: str | None, tenants: Tenants) -> int | None:
