@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import asyncpg
 import structlog
 
 from gateway import __version__
@@ -49,6 +48,7 @@ from gateway.store.log import PostgresLog
 from gateway.store.maintenance import Maintenance
 from gateway.store.migrate import migrate
 from gateway.store.ownership import Ownership
+from gateway.store.pool import open_pool
 from gateway.store.reading import Database
 from gateway.store.rejected import RejectedStore
 from gateway.store.replays import ReplayStore
@@ -62,7 +62,6 @@ from gateway.web import build_web
 
 STOP_DEADLINE_S = 9.0
 STANDBY_AFTER_S = 0.5
-POOL_CONNECTIONS = 10
 
 log = structlog.get_logger(__name__)
 
@@ -117,9 +116,7 @@ async def _gateway(
         ids = IdSource()
         gate = Gate()
         box = SecretBox.load(settings.secret_key, settings.data_dir)
-        pool = await stack.enter_async_context(
-            asyncpg.create_pool(dsn, min_size=1, max_size=POOL_CONNECTIONS, timeout=5.0, command_timeout=30.0)
-        )
+        pool = await stack.enter_async_context(open_pool(dsn))
         database = Database(pool)
         maintenance = Maintenance(dsn, retention_days=settings.retention_days)
         await maintenance.prepare()

@@ -26,7 +26,7 @@ class BadRow(GatewayError):
 
 
 class NewEvent(msgspec.Struct, frozen=True):
-    """An event to append; `key` makes it idempotent within its tenant, `digest` tells whether the bytes are the same."""
+    """An event to append; `key` makes it idempotent within its tenant, `digest` tells the bytes apart."""
 
     event: Event
     shard: int
@@ -96,7 +96,7 @@ class Want(msgspec.Struct, frozen=True):
 
 
 class Due(msgspec.Struct, frozen=True):
-    """A stored delivery whose time has come; `overtakes` is the earlier event of its call that it waited for in vain."""
+    """A stored delivery whose time has come; `overtakes` is the earlier event that it waited for in vain."""
 
     row: DeliveryRow
     event: Event

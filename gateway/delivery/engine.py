@@ -83,8 +83,8 @@ class Engine:
             for unsettled in page:
                 self._offer(unsettled.event, unsettled.webhook_ids, mark, None)
             recovered += count
-            while self._around.recorder.backlog > RECOVERY_BACKLOG:
-                await asyncio.sleep(0.01)
+            if self._around.recorder.backlog > RECOVERY_BACKLOG:
+                await self._around.recorder.flushed()
 
     # --- webhooks ----------------------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class Engine:
 
     async def landed(self) -> None:
         """Returns when nothing is in flight any more; start it with the gate shut."""
-        while any(lane.in_flight for lane in self._lanes.values()):
+        while any(lane.in_flight for lane in self._lanes.values()):  # noqa: ASYNC110 (an event would cost each attempt)
             await asyncio.sleep(0.02)
 
     async def close(self) -> None:

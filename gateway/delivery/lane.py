@@ -173,9 +173,7 @@ class Lane:
             delivery.accepted_at = None
         assert self._wire is not None and self._pool is not None, "an active lane has a wire"
         wire = self._wire
-        built = wire.build(
-            delivery.event, attempt=delivery.attempts, now_s=int(time()), overtakes=delivery.overtakes
-        )
+        built = wire.build(delivery.event, attempt=delivery.attempts, now_s=int(time()), overtakes=delivery.overtakes)
         self._flying[delivery] = built
         self._pool.send(built.request, lambda outcome: self._finish(delivery, attempt_id, wire, outcome))
 
@@ -264,7 +262,7 @@ class Lane:
         return max(0, min(target - held, RETRIES - len(self._retries)))
 
     def secure(self, before: float) -> None:
-        """Give a row to what was accepted before then and is still unsettled, so that recovery need not go back so far."""
+        """Give a row to what came before then and is still unsettled, so that recovery need not go back so far."""
         for delivery in self._unsettled():
             if delivery.mark is not None and not delivery.stored and delivery.mark.at < before:
                 self._set_deadline(delivery, time())
@@ -367,11 +365,7 @@ class Lane:
         self._around.budget.give(delivery.bytes)
 
     def _is_full(self) -> bool:
-        return (
-            len(self._fresh) >= QUEUE_DELIVERIES
-            or self._queued_bytes >= QUEUE_BYTES
-            or self._around.budget.is_spent
-        )
+        return len(self._fresh) >= QUEUE_DELIVERIES or self._queued_bytes >= QUEUE_BYTES or self._around.budget.is_spent
 
     def _put_all_away(self) -> None:
         self.backlog.spill()
@@ -443,7 +437,7 @@ class Lane:
 
 async def _close_when_idle(pool: Pool, theirs: set[Delivery], flying: dict[Delivery, Built]) -> None:
     """Let the attempts that a replaced pool still carries end on their own, then close it."""
-    while any(delivery in flying for delivery in theirs):
+    while any(delivery in flying for delivery in theirs):  # noqa: ASYNC110 (rare, and an event would cost each attempt)
         await asyncio.sleep(0.1)
     await pool.close()
 

@@ -68,7 +68,8 @@ class Wire:
             target = _with_query(target, body)
             body = b""
         lines = (
-            f"webhook-id: {event.id}\r\nwebhook-timestamp: {now_s}\r\nwebhook-signature: {self._sign(event.id, now_s, body)}\r\n"
+            f"webhook-id: {event.id}\r\nwebhook-timestamp: {now_s}\r\n"
+            f"webhook-signature: {self._sign(event.id, now_s, body)}\r\n"
             f"webhook-event: {event.type}\r\nwebhook-attempt: {attempt}\r\n"
         ).encode()
         if overtakes is not None:

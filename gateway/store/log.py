@@ -159,9 +159,7 @@ def application_name(owner: str) -> str:
     return f"gateway {owner}"
 
 
-def _duplicate(
-    new: NewEvent, first: dict[tuple[int, str | None], tuple[str, bytes]]
-) -> Duplicate | None:
+def _duplicate(new: NewEvent, first: dict[tuple[int, str | None], tuple[str, bytes]]) -> Duplicate | None:
     used = first.get((new.event.tenant_id, new.key))
     if used is None or used[0] == new.event.id:
         return None  # without a key, or its own key: it was there because this append is a repeated one
@@ -177,7 +175,7 @@ def _event_columns(batch: Sequence[NewEvent]) -> tuple[list[Any], ...]:
         [event.type for event in events],
         [event.call_key for event in events],
         [event.account_id for event in events],
-        ["{%s}" % ",".join(event.webhook_ids) for event in events],  # an array of arrays does not unnest
+        ["{" + ",".join(event.webhook_ids) + "}" for event in events],  # an array of arrays does not unnest
         [event.occurred_at for event in events],
         [event.payload for event in events],
     )

@@ -33,7 +33,8 @@ FROM shards WHERE id = 0
 """
 _END_LOCK_HOLDER = """
 SELECT pg_terminate_backend(pid) FROM pg_locks
-WHERE locktype = 'advisory' AND granted AND classid = ($1::bigint >> 32)::int::oid AND objid = ($1::bigint & 4294967295)::oid
+WHERE locktype = 'advisory' AND granted
+  AND (classid::bigint << 32) + objid::bigint = $1
 """
 _TAKE = """
 UPDATE shards SET owner = $1, epoch = epoch + 1, expires_at = clock_timestamp() + make_interval(secs => $2)
@@ -114,8 +115,8 @@ class Ownership:
         return str(min(row["watermark"] for row in rows))
 
     async def _end_connections(self, owner: str) -> None:
-        while await self._session.fetch(_END_CONNECTIONS, application_name(owner)):
-            await asyncio.sleep(0.01)
+        while await self._session.fetch(_END_CONNECTIONS, application_name(owner)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # they end by themselves now; nothing tells when
 
     async def renew(self, watermark: str) -> None:
         """Prolong the lease and save the watermark. Raises `Fenced` or `Unavailable`."""

@@ -62,12 +62,14 @@ _ATTEMPT_COLUMNS = """id, event_id, webhook_id, tenant_id, event_type, number, t
         duration_us, method, url, request_headers, body_key, response_headers, response_body, truncated"""
 
 
+_ATTEMPT_TYPES = (
+    *("uuid", "uuid", "uuid", "integer", "text", "integer", "boolean", "boolean", "smallint", "text", "text"),
+    *("bigint", "text", "text", "bytea", "text", "bytea", "bytea", "boolean"),
+)
+
+
 def _insert_attempts(first: int) -> str:
-    types = (
-        "uuid uuid uuid integer text integer boolean boolean smallint text text bigint text text bytea text"
-        " bytea bytea boolean"
-    ).split()
-    arrays = ", ".join(f"${first + place}::{type}[]" for place, type in enumerate(types))
+    arrays = ", ".join(f"${first + place}::{type}[]" for place, type in enumerate(_ATTEMPT_TYPES))
     return f"INSERT INTO attempts ({_ATTEMPT_COLUMNS}) SELECT * FROM unnest({arrays}) ON CONFLICT (id) DO NOTHING"
 
 
