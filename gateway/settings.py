@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -20,92 +17,31 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gateway.errors import SettingsError
+from gateway.setting_values import (
+    RETRIES_LIMIT,
+    RETRY_WAIT_LIMIT_S,
+    IPNetwork,
+    Rule,
+    UnsafeDatabase,
+    bearer_token,
+    bounded_schedule,
+    directory,
+    listed,
+    lower,
+    networks,
+    parse_duration_s,
+    postgresql_url,
+    schedule_s,
+)
+
+__all__ = ["RETRIES_LIMIT", "RETRY_WAIT_LIMIT_S", "Settings", "parse_duration_s"]
 
 PREFIX = "GATEWAY_"
 CLIENT_VARIABLES = frozenset({"GATEWAY_URL", "GATEWAY_TOKEN", "GATEWAY_TOKEN_FILE"})
 """Read by the commands that are clients of a running gateway; no settings of the gateway itself."""
 
-RETRIES_LIMIT = 100
-RETRY_WAIT_LIMIT_S = 30 * 86_400.0
 SECRET_FILE_BYTES_LIMIT = 64 * 1024
 SHOWN_CHARACTERS_LIMIT = 80
-
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_BEARER = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
-
-IPNetwork = IPv4Network | IPv6Network
-UnsafeDatabase = Literal["fsync", "full_page_writes", "synchronous_commit"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """What an error says about a setting: which values are allowed, and whether its own may be shown."""
-
-    allowed: str
-    secret: bool = False
-
-
-def parse_duration_s(text: str) -> float:
-    """`5s`, `1.5h`, `250ms` as seconds; ValueError for anything else."""
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise ValueError(f"{text.strip()!r} is no duration")
-    return float(found[1]) * _UNITS_S[found[2]]
-
-
-def _listed(value: object) -> object:
-    """A comma-separated text as its non-empty parts; a TOML array stays what it is."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _schedule(value: object) -> object:
-    parts = _listed(value)
-    if not isinstance(parts, list):
-        return parts
-    return [parse_duration_s(part) if isinstance(part, str) else part for part in parts]
-
-
-def _bounded(schedule_s: tuple[float, ...]) -> tuple[float, ...]:
-    if not 1 <= len(schedule_s) <= RETRIES_LIMIT:
-        raise ValueError(f"{len(schedule_s)} waits")
-    for wait_s in schedule_s:
-        if not 0 < wait_s <= RETRY_WAIT_LIMIT_S:
-            raise ValueError(f"{wait_s:g} seconds is out of range")
-    return schedule_s
-
-
-def _networks(value: object) -> object:
-    parts = _listed(value)
-    if not isinstance(parts, list):
-        return parts
-    return tuple(ip_network(part) if isinstance(part, str) else part for part in parts)
-
-
-def _postgresql(url: str) -> str:
-    split = urlsplit(url)
-    if split.scheme not in ("postgresql", "postgres") or not (split.netloc or split.query):
-        raise ValueError("not a PostgreSQL URL")
-    return url
-
-
-def _bearer(token: str) -> str:
-    if not _BEARER.fullmatch(token):
-        raise ValueError("a character that a bearer token cannot have")
-    return token
-
-
-def _directory(path: Path) -> Path:
-    path = path.expanduser()
-    if path.exists() and not path.is_dir():
-        raise ValueError("it exists and is no directory")
-    return path
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
@@ -117,53 +53,53 @@ class Settings(BaseModel):
 
     database_url: Annotated[
         str | None,
-        AfterValidator(lambda url: url and _postgresql(url)),
-        _Rule("a URL such as postgresql://user:password@host:5432/database", secret=True),
+        AfterValidator(lambda url: url and postgresql_url(url)),
+        Rule("a URL such as postgresql://user:password@host:5432/database", secret=True),
     ] = Field(default=None, repr=False)
-    data_dir: Annotated[Path, AfterValidator(_directory), _Rule("a directory, or a path where one can be made")] = Path(
+    data_dir: Annotated[Path, AfterValidator(directory), Rule("a directory, or a path where one can be made")] = Path(
         "gateway-data"
     )
     host: Annotated[
-        str, Field(pattern=r"^[0-9A-Za-z.:_%-]+$"), _Rule("an address or a host name of this machine to listen on")
+        str, Field(pattern=r"^[0-9A-Za-z.:_%-]+$"), Rule("an address or a host name of this machine to listen on")
     ] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65_535), _Rule("a whole number from 0 (any free port) to 65535")] = 8080
+    port: Annotated[int, Field(ge=0, le=65_535), Rule("a whole number from 0 (any free port) to 65535")] = 8080
     admin_token: Annotated[
         str | None,
-        AfterValidator(lambda token: token and _bearer(token)),
-        _Rule("letters, digits and -._~+/ (what RFC 6750 lets a bearer token be)", secret=True),
+        AfterValidator(lambda token: token and bearer_token(token)),
+        Rule("letters, digits and -._~+/ (what RFC 6750 lets a bearer token be)", secret=True),
     ] = Field(default=None, repr=False)
     secret_key: Annotated[
-        str | None, Field(min_length=16), _Rule("at least 16 characters, better 32 random bytes in base64", secret=True)
+        str | None, Field(min_length=16), Rule("at least 16 characters, better 32 random bytes in base64", secret=True)
     ] = Field(default=None, repr=False)
     egress_allow: Annotated[
         tuple[IPNetwork, ...],
-        BeforeValidator(_networks),
-        _Rule("comma-separated networks such as 10.20.0.0/16,fd00:1::/64"),
+        BeforeValidator(networks),
+        Rule("comma-separated networks such as 10.20.0.0/16,fd00:1::/64"),
     ] = ()
     egress_ports: Annotated[
         frozenset[Annotated[int, Field(ge=1, le=65_535)]],
-        BeforeValidator(_listed),
-        _Rule("comma-separated port numbers from 1 to 65535 such as 80,443"),
+        BeforeValidator(listed),
+        Rule("comma-separated port numbers from 1 to 65535 such as 80,443"),
     ] = frozenset({80, 443})
     retry_schedule_s: Annotated[
         tuple[float, ...],
-        BeforeValidator(_schedule),
-        AfterValidator(_bounded),
-        _Rule(f"1 to {RETRIES_LIMIT} comma-separated waits of up to 30 days such as 5s,5m,2h (units: ms, s, m, h, d)"),
+        BeforeValidator(schedule_s),
+        AfterValidator(bounded_schedule),
+        Rule(f"1 to {RETRIES_LIMIT} comma-separated waits of up to 30 days such as 5s,5m,2h (units: ms, s, m, h, d)"),
     ] = Field(default=(5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400), alias="retry_schedule")
-    retention_days: Annotated[int, Field(ge=1, le=3_650), _Rule("a whole number of days from 1 to 3650")] = 90
+    retention_days: Annotated[int, Field(ge=1, le=3_650), Rule("a whole number of days from 1 to 3650")] = 90
     """How long events and attempts are kept; what is still unsettled stays longer."""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        BeforeValidator(_lower),
-        _Rule("one of debug, info, warning, error"),
+        BeforeValidator(lower),
+        Rule("one of debug, info, warning, error"),
     ] = "info"
-    log_format: Annotated[Literal["console", "json"] | None, BeforeValidator(_lower), _Rule("console or json")] = None
+    log_format: Annotated[Literal["console", "json"] | None, BeforeValidator(lower), Rule("console or json")] = None
     """None: console on a terminal, else JSON."""
     database_allow_unsafe: Annotated[
         frozenset[UnsafeDatabase],
-        BeforeValidator(_listed),
-        _Rule("comma-separated: fsync, full_page_writes, synchronous_commit"),
+        BeforeValidator(listed),
+        Rule("comma-separated: fsync, full_page_writes, synchronous_commit"),
     ] = frozenset()
     """Server settings that may be off although accepted events can then be lost; for throw-away databases."""
 
@@ -228,7 +164,7 @@ class Settings(BaseModel):
 
 
 _FIELDS = {field.alias or name: field for name, field in Settings.model_fields.items()}
-_SECRETS = frozenset(key for key in _FIELDS if any(isinstance(m, _Rule) and m.secret for m in _FIELDS[key].metadata))
+_SECRETS = frozenset(key for key in _FIELDS if any(isinstance(m, Rule) and m.secret for m in _FIELDS[key].metadata))
 KEYS = frozenset(_FIELDS) | {f"{key}_file" for key in _SECRETS}
 
 
@@ -236,9 +172,9 @@ def _variable(key: str) -> str:
     return PREFIX + key.upper()
 
 
-def _rule(name: str) -> _Rule:
+def _rule(name: str) -> Rule:
     field = _FIELDS[Settings._key(name)]
-    return next(part for part in field.metadata if isinstance(part, _Rule))
+    return next(part for part in field.metadata if isinstance(part, Rule))
 
 
 def _plain(value: Any) -> object:
