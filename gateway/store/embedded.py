@@ -21,6 +21,7 @@ from urllib.parse import quote
 import structlog
 
 from gateway.errors import GatewayError
+from gateway.store.durable import sync_folder
 from gateway.store.locks import RETRY_S, FileLock
 from gateway.store.postmaster import PID_FILE, READY, PidFile, arguments, programs, run_tool, spawn
 from gateway.store.server_log import ServerLog
@@ -136,7 +137,7 @@ class EmbeddedPostgres:
         single = ["--single", "-D", str(new), "-c", "exit_on_error=on", "postgres"]
         await self._tool(user, ["postgres", *single], new, start, said=f"CREATE DATABASE {DATABASE};\n")
         new.rename(self._folder)
-        _sync(self._data_dir)
+        sync_folder(self._data_dir)
 
     async def _tool(self, user: ServerUser, argv: list[str], folder: Path, start: FileLock, *, said: str = "") -> None:
         program = programs() / argv[0]
@@ -258,12 +259,3 @@ def _is_private(folder: Path, user: ServerUser) -> bool:
     except OSError:
         return False
     return folder.is_dir() and status.st_uid == user.uid and not status.st_mode & 0o077
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename inside `folder` outlast a power cut."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
