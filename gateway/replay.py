@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from gateway.errors import Unavailable
+from gateway.errors import Problem, Unavailable
 from gateway.store.replays import ReplayStore
 
 CHUNK_EVENTS = 500
@@ -51,7 +51,7 @@ class Replayer:
             self._woken.clear()
             try:
                 left, advanced = await self._round()
-            except Unavailable as error:
+            except (Unavailable, Problem) as error:  # away, or too slow for its time limit
                 log.warning("replay_waits", error=str(error))
                 left, advanced = True, False
             if not left:

@@ -4,7 +4,7 @@ Invariant: nothing here knows a clock, a network or a database, and no other par
 """
 
 from gateway.catalog.check import MAX_DEPTH, Checked, check, parse_object
-from gateway.catalog.event_types import BY_NAME, EVENT_TYPES, PERSONAL_FIELDS, EventType, Field, resolve
+from gateway.catalog.event_types import BY_NAME, EVENT_TYPES, PERSONAL_FIELDS, EventType, Field, json_type, resolve
 
 __all__ = [
     "BY_NAME",
@@ -15,6 +15,7 @@ __all__ = [
     "EventType",
     "Field",
     "check",
+    "json_type",
     "parse_object",
     "resolve",
 ]

@@ -138,3 +138,8 @@ _NAMES = {name: name for name in BY_NAME} | {each.title.casefold(): each.name fo
 def resolve(name: str) -> str | None:
     """The type's name from either spelling, `call.created` or `Call Created` (in any case); None if unknown."""
     return _NAMES.get(name) or _NAMES.get(name.casefold())
+
+
+def json_type(field: Field) -> str:
+    """The JSON type of a field's values, besides null where the field is not required."""
+    return JSON_TYPES[field.type]

@@ -7,7 +7,7 @@ was, and puts no row twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import asyncpg
@@ -169,7 +169,7 @@ class ReplayStore:
             )
             await connection.execute(PUT_EVENT, replay_id, webhook_ids)
             await connection.execute(FINISH, replay_id, len(webhook_ids))
-            await audit.insert(connection, entry)
+            await audit.insert(connection, replace(entry, tenant_id=event["tenant_id"]))
         return webhook_ids
 
     async def start_range(

@@ -1,0 +1,182 @@
+"""`/api/v1/replays`: deliver again: one event, or a span of a webhook's events, all of them or those that failed.
+
+Invariant: a replayed event keeps its id, so its target can tell it from a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from aiohttp import web
+
+from gateway.admin import present
+from gateway.admin.auth import Principal, listed_tenant, principal
+from gateway.admin.paging import Page, TenantPageQuery, decode_cursor, encode_cursor, page
+from gateway.admin.period import id_bounds
+from gateway.admin.read_schemas import ReplayEventIn, ReplayIn, ReplayOut, ReplayRangeIn
+from gateway.admin.routes import Route
+from gateway.errors import FieldError, Problem
+from gateway.http import invalid, json_response, parse, parse_query, read_json
+from gateway.model import Role
+from gateway.registry import Registry
+from gateway.store.audit import AuditEntry
+from gateway.store.replays import Replay, ReplayStore
+
+PATH = "/api/v1/replays"
+TAG = "Replays"
+
+
+class ReplayApi:
+    """`nudge` tells the lanes of these webhooks that rows were put or withdrawn; `wake` the loop of the ranges."""
+
+    def __init__(
+        self,
+        store: ReplayStore,
+        registry: Registry,
+        *,
+        nudge: Callable[[Sequence[str]], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._nudge = nudge
+        self._wake = wake
+
+    def routes(self) -> list[Route]:
+        one = PATH + "/{id}"
+        return [
+            Route(
+                method="GET",
+                path=PATH,
+                handler=self.list,
+                role=Role.VIEWER,
+                summary="List replays",
+                tag=TAG,
+                query_model=TenantPageQuery,
+                response_model=Page[ReplayOut],
+            ),
+            Route(
+                method="POST",
+                path=PATH,
+                handler=self.create,
+                role=Role.OPERATOR,
+                summary="Deliver again",
+                tag=TAG,
+                description="One event by its id, or a webhook's events of a time span.",
+                request_model=ReplayIn,
+                response_model=ReplayOut,
+                status=202,
+            ),
+            Route(
+                method="GET",
+                path=one,
+                handler=self.show,
+                role=Role.VIEWER,
+                summary="Show a replay's progress",
+                tag=TAG,
+                response_model=ReplayOut,
+            ),
+            Route(
+                method="DELETE",
+                path=one,
+                handler=self.cancel,
+                role=Role.OPERATOR,
+                summary="Cancel a replay",
+                tag=TAG,
+                description="What has not begun is withdrawn; what is in flight ends.",
+                status=204,
+                problems=(409,),
+            ),
+        ]
+
+    async def list(self, request: web.Request) -> web.Response:
+        query = parse_query(TenantPageQuery, request.query)
+        tenant_id = listed_tenant(principal(request), query.tenant, self._registry)
+        position = decode_cursor("replays", query.cursor)
+        before_id = str(position[0]) if position else None
+        found = await self._store.page(tenant_id=tenant_id, before_id=before_id, limit=query.limit + 1)
+        shown = found[: query.limit]
+        after = encode_cursor("replays", [shown[-1].id]) if len(found) > len(shown) else None
+        return json_response(page([_shown(each) for each in shown], after))
+
+    async def create(self, request: web.Request) -> web.Response:
+        who, body = principal(request), await read_json(request)
+        replay_id = self._registry.new_id()
+        if isinstance(body, dict) and "event_id" in body:
+            await self._start_event(replay_id, parse(ReplayEventIn, body), who)
+        else:
+            await self._start_range(replay_id, parse(ReplayRangeIn, body), who)
+        replay = await self._store.one(replay_id, who.tenant_id)
+        assert replay is not None, "it was committed"
+        return json_response(_shown(replay), status=202, headers={"Location": f"{PATH}/{replay_id}"})
+
+    async def show(self, request: web.Request) -> web.Response:
+        return json_response(_shown(await self._one(request, principal(request))))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        who = principal(request)
+        replay = await self._one(request, who)
+        if replay.state == "done":
+            raise Problem(409, "conflict", "this replay is finished; there is nothing left to cancel")
+        entry = self._entry(replay.id, replay.tenant_id, who, "replay.cancel", {})
+        if webhook_ids := await self._store.cancel(replay.id, who.tenant_id, entry):
+            self._nudge(webhook_ids)
+        return web.Response(status=204)
+
+    async def _start_event(self, replay_id: str, body: ReplayEventIn, who: Principal) -> None:
+        webhook = None if body.webhook_id is None else self._registry.webhook(body.webhook_id)
+        if body.webhook_id is not None and (webhook is None or not who.sees(webhook.tenant_id)):
+            raise invalid(FieldError("/webhook_id", "there is no webhook with this id"))
+        detail = {"event_id": body.event_id, "webhook_id": body.webhook_id}
+        webhook_ids = await self._store.start_event(
+            replay_id,
+            event_id=body.event_id,
+            webhook_id=body.webhook_id,
+            tenant_id=who.tenant_id if webhook is None else webhook.tenant_id,
+            entry=self._entry(replay_id, who.tenant_id, who, "replay.create", detail),
+        )
+        if webhook_ids is None:
+            raise invalid(FieldError("/event_id", "there is no event with this id"))
+        if not webhook_ids:
+            reason = "this event matched no webhook that still exists; name one to send it to as webhook_id"
+            raise invalid(FieldError("/event_id", reason))
+        self._nudge(webhook_ids)
+
+    async def _start_range(self, replay_id: str, body: ReplayRangeIn, who: Principal) -> None:
+        from_id, before_id = id_bounds(body.begin, body.end, place="/")
+        webhook = self._registry.webhook(body.webhook_id)
+        if webhook is None or not who.sees(webhook.tenant_id):
+            raise invalid(FieldError("/webhook_id", "there is no webhook with this id"))
+        assert from_id is not None
+        assert before_id is not None
+        detail = {
+            "webhook_id": webhook.id,
+            "from": body.begin.isoformat(),
+            "to": body.end.isoformat(),
+            "only": body.only,
+        }
+        await self._store.start_range(
+            replay_id,
+            tenant_id=webhook.tenant_id,
+            webhook_id=webhook.id,
+            from_id=from_id,
+            before_id=before_id,
+            only_failed=body.only == "failed",
+            entry=self._entry(replay_id, webhook.tenant_id, who, "replay.create", detail),
+        )
+        self._wake()
+
+    async def _one(self, request: web.Request, who: Principal) -> Replay:
+        found = await self._store.one(present.path_id(request, "replay"), who.tenant_id)
+        if found is None:
+            raise Problem(404, "not-found", "there is no replay with this id")
+        return found
+
+    def _entry(
+        self, replay_id: str, tenant_id: int | None, who: Principal, action: str, detail: Mapping[str, object]
+    ) -> AuditEntry:
+        return AuditEntry(self._registry.new_id(), tenant_id, who.actor, action, replay_id, detail)
+
+
+def _shown(replay: Replay) -> ReplayOut:
+    return ReplayOut.model_validate(replay, from_attributes=True)
