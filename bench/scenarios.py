@@ -6,16 +6,18 @@ Invariant: every scenario has a gateway and a target of its own, set up over the
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from bench import machine
 from bench.load import Plan
 from bench.measure import Measurement, drained, floor_us_per_event, measure
 from bench.process import ADMIN_TOKEN, Gateway
-from bench.rig import Rig, TargetClient, plan
+from bench.rig import Rig, TargetClient, pin, plan
 from bench.traffic import TYPES
 
 WARM_UP_S = 1.0
@@ -23,8 +25,12 @@ SINGLE_CONNECTIONS = 64
 BATCH_CONNECTIONS = 4
 BATCH = 100
 MANY_WEBHOOKS = 1000
+SET_UP_AT_ONCE = 20
 BACKLOG_EVENTS = 200_000
 QUICK_BACKLOG_EVENTS = 20_000
+RECOVERED_EVENTS = 100_000
+RETRY_SOON = ",".join(["1s"] + ["2s"] * 98)
+"""So that a drain is bound by the gateway, and not by waits of hours that the default schedule makes."""
 HALF_OF_UNKNOWN_PER_S = 2000.0
 """Stands for half the greatest rate where that was not measured in the same run."""
 
@@ -88,6 +94,22 @@ async def lag(run: Run, *, rate_per_s: float | None) -> Measurement:
         return replace(taken, notes={"rate_per_s": rate_per_s})
 
 
+async def many(run: Run, *, skew: float) -> Measurement:
+    """A thousand tenants with a webhook each, which share the load evenly, or by Zipf's law."""
+    async with AsyncExitStack() as stack:
+        target = await run.rig.target(stack)
+        gateway = await run.rig.gateway(stack, target)
+        for first in range(0, MANY_WEBHOOKS, SET_UP_AT_ONCE):
+            async with asyncio.TaskGroup() as group:
+                for place in range(first, first + SET_UP_AT_ONCE):
+                    added = add_webhook(gateway, target.url(f"/t/{place:04}"), tenant=f"tenant-{place:04}")
+                    group.create_task(added)
+        shape: dict[str, Any] = {"tenants": MANY_WEBHOOKS, "skew": skew, "connections": SINGLE_CONNECTIONS}
+        await warm_up(run, gateway, target, fan_out=1, **shape)
+        taken, _ = await measure(run.rig, gateway, target, plan(gateway, run.seconds, **shape), fan_out=1)
+        return taken
+
+
 async def slow_target(run: Run) -> Measurement:
     """A target that takes 200 ms over each answer, at 1,000 events a second: 200 are under way at any time."""
     async with AsyncExitStack() as stack:
@@ -129,25 +151,58 @@ async def backlog(run: Run) -> Measurement:
     events = QUICK_BACKLOG_EVENTS if run.quick else BACKLOG_EVENTS
     async with AsyncExitStack() as stack:
         target = await run.rig.target(stack)
-        gateway = await run.rig.gateway(stack, target, {"GATEWAY_RETRY_SCHEDULE": ",".join(["1s"] + ["2s"] * 98)})
+        gateway = await run.rig.gateway(stack, target, {"GATEWAY_RETRY_SCHEDULE": RETRY_SOON})
         for name in ("dead", "healthy-1", "healthy-2"):
             await add_webhook(gateway, target.url(f"/t/{name}"), max_in_flight=64)
         await target.set("/t/dead", failure_rate=1.0, failure_status=503)
         load = plan(gateway, 120.0, batch=BATCH, connections=BATCH_CONNECTIONS, max_events=events)
         taken, _ = await measure(run.rig, gateway, target, load, fan_out=2)
         await target.set("/t/dead", failure_rate=0.0)
-        started = asyncio.get_running_loop().time()
-        complete = await drained(target, taken.events * 3)
-        drain_s = asyncio.get_running_loop().time() - started
+        drain_s = await _timed(drained(target, taken.events * 3))
         stats = await target.stats()
-        notes = {"backlog": taken.events, "drain_s": drain_s, "drained_per_s": taken.events / drain_s}
         return replace(
             taken,
-            missing=0 if complete else taken.events * 3 - stats["delivered"],
+            missing=taken.events * 3 - stats["delivered"],
             overtaken=stats["overtaken"],
             duplicates=stats["duplicates"],
-            notes=notes,
+            peak_memory_mb=machine.peak_memory_mb(gateway.pid),
+            notes={"backlog": taken.events, "drained_per_s": taken.events / drain_s},
         )
+
+
+async def restart(run: Run) -> Measurement:
+    """The gateway is killed over a backlog of a dead webhook; how long until it is ready, and all delivered."""
+    events = QUICK_BACKLOG_EVENTS if run.quick else RECOVERED_EVENTS
+    async with AsyncExitStack() as stack:
+        target = await run.rig.target(stack)
+        gateway = await run.rig.gateway(stack, target, {"GATEWAY_RETRY_SCHEDULE": RETRY_SOON})
+        await add_webhook(gateway, target.url("/t/dead"), max_in_flight=64)
+        await target.set("*", failure_rate=1.0, failure_status=503)
+        load = plan(gateway, 120.0, batch=BATCH, connections=BATCH_CONNECTIONS, max_events=events)
+        taken, _ = await measure(run.rig, gateway, target, load, fan_out=0)
+        gateway.kill9()
+        await gateway.ended()
+        ready_s = await gateway.start()
+        pin(gateway)
+        memory_mb = machine.peak_memory_mb(gateway.pid)
+        await target.set("*", failure_rate=0.0)
+        drain_s = await _timed(drained(target, taken.events))
+        stats = await target.stats()
+        return replace(
+            taken,
+            deliveries=stats["delivered"],
+            missing=taken.events - stats["delivered"],
+            overtaken=stats["overtaken"],
+            duplicates=stats["duplicates"],
+            peak_memory_mb=memory_mb,
+            notes={"unsettled": taken.events, "ready_ms": ready_s * 1e3, "then_drained_ms": drain_s * 1e3},
+        )
+
+
+async def _timed(work: Awaitable[object]) -> float:
+    started = time.monotonic()
+    await work
+    return time.monotonic() - started
 
 
 async def warm_up(run: Run, gateway: Gateway, target: TargetClient, *, fan_out: int, **shape: Any) -> None:
@@ -180,6 +235,8 @@ SCENARIOS = (
     Scenario("batch-3", "batches of 100, 3 webhooks", partial(throughput, webhooks=3, batch=BATCH)),
     Scenario("batch-10", "batches of 100, 10 webhooks", partial(throughput, webhooks=10, batch=BATCH)),
     Scenario("tls-1", "single pushes, 1 webhook over TLS", partial(throughput, tls=True)),
+    Scenario("many-even", "1,000 webhooks, evenly", partial(many, skew=0.0)),
+    Scenario("many-skewed", "1,000 webhooks, skewed", partial(many, skew=1.0)),
     Scenario("lag-400", "400 events/s, 1 webhook", partial(lag, rate_per_s=400)),
     Scenario("lag-half", "half the greatest rate, 1 webhook", partial(lag, rate_per_s=None)),
     Scenario("slow", "target of 200 ms, 1,000 events/s", slow_target),
@@ -187,4 +244,5 @@ SCENARIOS = (
     Scenario("hung", "1 of 2 targets hangs, 100 events/s", one_hanging),
     Scenario("hung-60s", "the same for a minute", partial(one_hanging, seconds=60.0), default=False),
     Scenario("backlog", "200,000 undelivered of a dead webhook", backlog),
+    Scenario("restart", "killed over 100,000 undelivered", restart, default=False),
 )

@@ -13,7 +13,7 @@ import pytest
 from tests.acceptance.torture import Torture, Verdict
 
 ROUNDS = int(os.environ.get("TORTURE_ROUNDS", "20"))
-POSTGRES_ROUNDS = max(1, ROUNDS // 4)
+POSTGRES_ROUNDS = STOP_ROUNDS = max(1, ROUNDS // 4)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 10 * ROUNDS)]
 
@@ -37,6 +37,12 @@ async def test_a_database_that_is_killed_under_load_loses_nothing_and_doubles_on
     verdict = await Torture(folder, seed=2).run(POSTGRES_ROUNDS, victim="postgres")
     assert verdict.kills == POSTGRES_ROUNDS
     _assert_honest(verdict)
+
+
+async def test_a_gateway_that_is_stopped_under_load_loses_nothing_and_doubles_nothing(folder: Path) -> None:
+    verdict = await Torture(folder, seed=3).run(STOP_ROUNDS, victim="stop")
+    _assert_honest(verdict)
+    assert verdict.doubled == 0
 
 
 def _assert_honest(verdict: Verdict) -> None:

@@ -28,6 +28,7 @@ from tests.acceptance.program import Gateway, RecordTarget, Switch, add_webhook
 PATHS = ("/t/quick", "/t/slow", "/t/flaky")
 LINES = 24
 RATE_PER_S = 300.0
+VICTIMS = {"gateway": "kill -9", "postgres": "kill -9 of the database", "stop": "SIGTERM"}
 UP_S = (0.1, 0.9)
 """Bounds of the random time between ready and the next kill."""
 DRAIN_TIMEOUT_S = 60.0
@@ -63,8 +64,8 @@ class Torture:
         self._verdict = Verdict()
 
     async def run(self, rounds: int, *, victim: str = "gateway", told: Callable[[int], None] | None = None) -> Verdict:
-        """`rounds` kills of `victim` (`gateway` or `postgres`), then everything is let through and counted."""
-        kill = {"gateway": self._kill_gateway, "postgres": self._kill_postgres}[victim]
+        """`rounds` times what `VICTIMS` says of `victim`, then everything is let through and counted."""
+        kill = {"gateway": self._kill_gateway, "postgres": self._kill_postgres, "stop": self._stop_gateway}[victim]
         async with RecordTarget() as target:
             target.set("/t/slow", latency_ms=20.0)
             target.set("/t/flaky", failure_rate=0.05)
@@ -89,6 +90,14 @@ class Torture:
         gateway.kill9()
         await gateway.ended()
         await self._note_in_flight(gateway, target)
+        self._verdict.kills += 1
+        await gateway.start()
+        self._verdict.back_s.append(time.monotonic() - started)
+
+    async def _stop_gateway(self, gateway: Gateway, target: RecordTarget) -> None:
+        """Not a kill but a polite stop, under load all the same: after it nothing may be in flight."""
+        started = time.monotonic()
+        assert await gateway.term() == 0, gateway.log_tail()
         self._verdict.kills += 1
         await gateway.start()
         self._verdict.back_s.append(time.monotonic() - started)
@@ -152,7 +161,7 @@ class Torture:
 
 
 def table(verdicts: dict[str, Verdict]) -> Table:
-    shown = Table(title=f"kill -9 under {RATE_PER_S:.0f} events/s to {len(PATHS)} webhooks", title_justify="left")
+    shown = Table(title=f"under {RATE_PER_S:.0f} events/s to {len(PATHS)} webhooks", title_justify="left")
     for heading in (
         "victim",
         "kills",
@@ -170,7 +179,7 @@ def table(verdicts: dict[str, Verdict]) -> Table:
         figures = (verdict.kills, verdict.accepted, verdict.delivered, verdict.lost, verdict.doubled)
         more = (verdict.in_flight, verdict.overtaken)
         back = f"{back_s[len(back_s) // 2]:.1f}, {back_s[-1]:.1f}"
-        shown.add_row(victim, *(f"{figure:,}" for figure in (*figures, *more)), back)
+        shown.add_row(VICTIMS[victim], *(f"{figure:,}" for figure in (*figures, *more)), back)
     return shown
 
 
@@ -178,11 +187,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=200, help="kills of the gateway")
     parser.add_argument("--postgres-rounds", type=int, default=20, help="kills of PostgreSQL")
+    parser.add_argument("--stop-rounds", type=int, default=20, help="polite stops of the gateway")
     parser.add_argument("--seed", type=int, default=1, help="when the kills fall")
     arguments = parser.parse_args()
     console = Console()
     verdicts: dict[str, Verdict] = {}
-    for victim, rounds in (("gateway", arguments.rounds), ("postgres", arguments.postgres_rounds)):
+    asked = {"gateway": arguments.rounds, "postgres": arguments.postgres_rounds, "stop": arguments.stop_rounds}
+    for victim, rounds in asked.items():
         if rounds:
             with tempfile.TemporaryDirectory(prefix="torture-") as folder, console.status(victim) as status:
                 Path(folder).chmod(0o755)
