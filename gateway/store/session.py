@@ -17,7 +17,14 @@ from gateway.log import BadRow, OutcomeUnknown
 CONNECT_TIMEOUT_S = 2.0
 
 BAD_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
-BROKEN = (OSError, EOFError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
+BROKEN = (
+    OSError,
+    EOFError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that died between two statements may still call itself busy
+    asyncpg.PostgresConnectionError,
+)
 REFUSED = (
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
     asyncpg.OperatorInterventionError,  # shut down, cancelled, starting up
