@@ -118,15 +118,18 @@ class Resolver:
         try:
             return await asyncio.wait_for(asyncio.shield(task), LOOKUP_TIMEOUT_S)
         except TimeoutError:
-            self._suspect(host)
             return Answer((), f"DNS did not answer for {host} within {LOOKUP_TIMEOUT_S:g} s. Check its name servers.")
 
     async def _ask_once(self, host: str) -> Answer:
         slots = self._suspect_slots if host in self._suspects else self._slots
         try:
             async with slots:
-                answer = await self._in_thread(host)
-            self._suspects.pop(host, None)
+                self._suspects.pop(host, None)
+                late = asyncio.get_running_loop().call_later(LOOKUP_TIMEOUT_S, self._suspect, host)
+                try:
+                    answer = await self._in_thread(host)
+                finally:
+                    late.cancel()
             self._remember(host, answer)
             return answer
         finally:
