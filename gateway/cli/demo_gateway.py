@@ -55,7 +55,9 @@ class GatewayProcess:
 
     async def __aenter__(self) -> GatewayProcess:
         arguments = ("serve", "--data-dir", str(self._data_dir), "--host", HOST, "--port", str(self._port))
-        with self.log_path.open("wb") as log:
+        # What the gateway prints on its first start has the admin token in it.
+        descriptor = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "gateway.cli", *arguments, "--until-stdin-closes"),
                 stdin=asyncio.subprocess.PIPE,

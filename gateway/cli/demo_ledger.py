@@ -19,7 +19,7 @@ REMEMBERED_EVENTS = 50_000
 
 @dataclass(slots=True)
 class _Flight:
-    """One event on its way. Times are of the loop's clock, None until known."""
+    """One event on its way. Times are of `time.monotonic`, None until known."""
 
     pushed_at: float | None = None
     arrived_at: float | None = None

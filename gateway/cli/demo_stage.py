@@ -49,7 +49,7 @@ async def run(options: Options) -> None:
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
         data_dir = options.data_dir.absolute()
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = stack.enter_context(FileLock(data_dir / "demo.lock"))
         await _take(lock)
         ledger = Ledger()

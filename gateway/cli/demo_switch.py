@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -144,7 +145,7 @@ class DemoSwitch:
             await self._push(session, step)
 
     async def _push(self, session: aiohttp.ClientSession, step: Step) -> None:
-        pushed_at = asyncio.get_running_loop().time()
+        pushed_at = time.monotonic()  # uvloop's own clock counts whole milliseconds
         try:
             async with session.post(f"{self._url}/v1/events/{step.type}", json=step.data) as response:
                 answer = await response.json(content_type=None) if response.status == 202 else None
