@@ -36,7 +36,7 @@ TIMEOUT_MIN_S, TIMEOUT_MAX_S = 0.1, 60.0
 IN_FLIGHT_LIMIT = 1024
 RATE_LIMIT_PER_S = 100_000.0
 ORDER_WAIT_LIMIT_S = 30 * 86_400.0
-TOKEN_LIFE_LIMIT_S = 10 * 366 * 86_400.0
+TOKEN_LIFE_LIMIT_S = 100 * 366 * 86_400.0
 
 Type = TypeVar("Type")
 
@@ -72,6 +72,13 @@ def _seconds(value: object) -> object:
         return parse_duration_s(value)
     except ValueError:
         raise ValueError("give seconds as a number, or a duration such as 30s, 5m, 2h or 90d") from None
+
+
+def _text(value: object) -> object:
+    """Refuses a number where a time is expected: pydantic would take it for Unix seconds, or milliseconds."""
+    if not isinstance(value, str):
+        raise ValueError("give a time as RFC 3339 has it, such as 2030-01-31T12:00:00Z")
+    return value
 
 
 def _parts(value: object) -> object:
@@ -170,6 +177,7 @@ Life = Annotated[
     BeforeValidator(_seconds, json_schema_input_type=float | str),
     Field(gt=0, le=TOKEN_LIFE_LIMIT_S, description="Seconds, or a duration such as 90d.", examples=["90d"]),
 ]
+Moment = Annotated[AwareDatetime, BeforeValidator(_text), Field(strict=False, examples=["2030-01-31T12:00:00Z"])]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Host = Annotated[
     str,
@@ -299,7 +307,7 @@ class TokenIn(Input):
     role: Literal["ingest", "viewer", "operator", "admin"]
     tenant: Annotated[TenantName | None, Field(description="Binds it to one customer; unbound unless given.")] = None
     expires_in: Annotated[Life | None, Field(description="How long it lives; for ever unless given.")] = None
-    expires_at: Annotated[AwareDatetime | None, Field(strict=False, description="Instead: when it ends.")] = None
+    expires_at: Annotated[Moment | None, Field(description="Instead: when it ends.")] = None
 
 
 class TokenOut(Output):

@@ -9,7 +9,7 @@ from aiohttp import web
 from gateway.admin.auth import Principal, listed_tenant, principal
 from gateway.admin.paging import Page, TenantPageQuery, page, paged
 from gateway.admin.routes import Route
-from gateway.admin.schemas import TokenCreated, TokenIn, TokenOut
+from gateway.admin.schemas import TOKEN_LIFE_LIMIT_S, TokenCreated, TokenIn, TokenOut
 from gateway.admin.tenants import tenant_for
 from gateway.errors import FieldError, Problem
 from gateway.http import invalid, json_response, parse_query, read_model
@@ -124,4 +124,6 @@ def _expiry(body: TokenIn, now: datetime) -> datetime | None:
         raise invalid(FieldError("/expires_in", "give expires_in or expires_at, not both"))
     if body.expires_at <= now:
         raise invalid(FieldError("/expires_at", "this is in the past"))
+    if body.expires_at - now > timedelta(seconds=TOKEN_LIFE_LIMIT_S):
+        raise invalid(FieldError("/expires_at", "this is more than a hundred years away; leave it out"))
     return body.expires_at
