@@ -191,10 +191,9 @@ def number(body: bytes, member: bytes) -> int | None:
 
 
 def failure(status: int) -> bytes:
-    return (
-        b'HTTP/1.1 %d Failure\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n{"error":"so told"}'
-        % status
-    )
+    body = b'{"error":"as told"}'
+    head = b"HTTP/1.1 %d Failure\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
 
 
 async def serve(*, certificate: str | None, key: str | None) -> None:

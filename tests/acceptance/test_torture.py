@@ -36,6 +36,7 @@ async def test_a_database_that_is_killed_under_load_loses_nothing_and_doubles_on
 ) -> None:
     verdict = await Torture(folder, seed=2).run(POSTGRES_ROUNDS, victim="postgres")
     assert verdict.kills == POSTGRES_ROUNDS
+    assert verdict.ended_by_itself == 0
     _assert_honest(verdict)
 
 

@@ -12,6 +12,7 @@ import asyncio
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ import asyncpg
 from rich.console import Console
 from rich.table import Table
 
+from bench.process import GatewayFailed
 from tests.acceptance.program import Gateway, RecordTarget, Switch, add_webhook
 
 PATHS = ("/t/quick", "/t/slow", "/t/flaky")
@@ -32,6 +34,7 @@ VICTIMS = {"gateway": "kill -9", "postgres": "kill -9 of the database", "stop": 
 UP_S = (0.1, 0.9)
 """Bounds of the random time between ready and the next kill."""
 DRAIN_TIMEOUT_S = 60.0
+PIPED_WIDTH = 150
 RETRY_SCHEDULE = ",".join(["200ms"] * 99)
 
 
@@ -113,11 +116,13 @@ class Torture:
         os.kill(gateway.pid, signal.SIGCONT)
         self._verdict.kills += 1
         await self._wait_until_it_knows(gateway, postmaster)
-        if not gateway.running:
-            self._verdict.ended_by_itself += 1
-            await gateway.start()
-        else:
+        try:
             await gateway.wait_ready()
+        except GatewayFailed:
+            await gateway.ended()
+            self._verdict.ended_by_itself += 1
+            await self._note_in_flight(gateway, target)
+            await gateway.start()
         self._verdict.back_s.append(time.monotonic() - started)
 
     async def _wait_until_it_knows(self, gateway: Gateway, dead: int) -> None:
@@ -162,24 +167,28 @@ class Torture:
 
 def table(verdicts: dict[str, Verdict]) -> Table:
     shown = Table(title=f"under {RATE_PER_S:.0f} events/s to {len(PATHS)} webhooks", title_justify="left")
+    shown.add_column("what was done", no_wrap=True)
     for heading in (
-        "victim",
-        "kills",
+        "times",
         "accepted",
         "delivered",
         "lost",
         "doubled",
-        "in flight at the kills",
+        "in flight then",
         "overtaken",
+        "back after, s",
     ):
-        shown.add_column(heading, justify="right" if heading != "victim" else "left")
-    shown.add_column("back after, s (median, most)", justify="right")
+        shown.add_column(heading, justify="right")
     for victim, verdict in verdicts.items():
         back_s = sorted(verdict.back_s) or [0.0]
-        figures = (verdict.kills, verdict.accepted, verdict.delivered, verdict.lost, verdict.doubled)
-        more = (verdict.in_flight, verdict.overtaken)
-        back = f"{back_s[len(back_s) // 2]:.1f}, {back_s[-1]:.1f}"
-        shown.add_row(VICTIMS[victim], *(f"{figure:,}" for figure in (*figures, *more)), back)
+        unexplained = f" ({verdict.doubled_unexplained} not in flight)" if verdict.doubled_unexplained else ""
+        shown.add_row(
+            VICTIMS[victim] + (f", ended by itself {verdict.ended_by_itself}" if verdict.ended_by_itself else ""),
+            *(f"{count:,}" for count in (verdict.kills, verdict.accepted, verdict.delivered, verdict.lost)),
+            f"{verdict.doubled:,}{unexplained}",
+            *(f"{count:,}" for count in (verdict.in_flight, verdict.overtaken)),
+            f"{back_s[len(back_s) // 2]:.1f}, at most {back_s[-1]:.1f}",
+        )
     return shown
 
 
@@ -190,7 +199,7 @@ def main() -> int:
     parser.add_argument("--stop-rounds", type=int, default=20, help="polite stops of the gateway")
     parser.add_argument("--seed", type=int, default=1, help="when the kills fall")
     arguments = parser.parse_args()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
     verdicts: dict[str, Verdict] = {}
     asked = {"gateway": arguments.rounds, "postgres": arguments.postgres_rounds, "stop": arguments.stop_rounds}
     for victim, rounds in asked.items():
