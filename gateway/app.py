@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import structlog
 
 from gateway import __version__
-from gateway.admin.app import configuration_routes
+from gateway.admin.app import Parts, api_routes
+from gateway.clock import Clock
 from gateway.delivery.aiohttp_transport import AiohttpTransport
 from gateway.delivery.budget import Budget
 from gateway.delivery.engine import Engine
@@ -42,6 +43,7 @@ from gateway.registry import Registry
 from gateway.replay import Replayer
 from gateway.routing import Routing
 from gateway.settings import Settings
+from gateway.store.attempt_log import AttemptLog
 from gateway.store.config import ConfigStore
 from gateway.store.embedded import EmbeddedPostgres
 from gateway.store.log import PostgresLog
@@ -54,6 +56,7 @@ from gateway.store.rejected import RejectedStore
 from gateway.store.replays import ReplayStore
 from gateway.store.safety import check_server
 from gateway.store.secrets import SecretBox
+from gateway.store.timeline import Timeline
 from gateway.telemetry.logs import configure
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.metrics import Metrics
@@ -115,6 +118,7 @@ async def _gateway(
         metrics = Metrics(version=__version__)
         ids = IdSource()
         gate = Gate()
+        clock = Clock()
         box = SecretBox.load(settings.secret_key, settings.data_dir)
         pool = await stack.enter_async_context(open_pool(dsn))
         database = Database(pool)
@@ -133,12 +137,13 @@ async def _gateway(
         config = ConfigStore(pool, box)
         registry = Registry(config, policy=policy, tokens=tokens, ids=ids)
         recorder = Recorder(log_store, gate=gate, metrics=metrics)
-        loader = Loader(log_store)
+        loader = Loader(log_store, clock=clock)
         gone = GoneWebhooks(registry)
         surroundings = Surroundings(
             recorder=recorder,
             transport=transport,
             gate=gate,
+            clock=clock,
             budget=Budget(),
             ids=ids,
             metrics=metrics,
@@ -169,7 +174,7 @@ async def _gateway(
         loops.start("maintenance", maintenance.run())
         loops.start("loop lag", LoopLag(metrics.event_loop_lag_seconds).run())
 
-        intake = Intake(log_store, routing=routing, ids=ids, dispatch=engine.dispatch, metrics=metrics)
+        intake = Intake(log_store, routing=routing, ids=ids, dispatch=engine.dispatch, metrics=metrics, clock=clock)
         loops.start("intake", intake.run())
         rejected = RejectedStore(database, ids=ids)
         pushes = Pushes(intake, tokens=tokens, tenants=registry, keep=rejected.keep, metrics=metrics)
@@ -177,7 +182,21 @@ async def _gateway(
         replays = ReplayStore(database)
         replayer = Replayer(replays, nudge=engine.stored_elsewhere)
         loops.start("replayer", replayer.run())
-        routes = configuration_routes(registry, config, send_test=trial.send)
+        routes = api_routes(
+            Parts(
+                registry=registry,
+                config=config,
+                attempts=AttemptLog(database),
+                timeline=Timeline(database),
+                rejected=rejected,
+                replays=replays,
+                replayer=replayer,
+                trial=trial,
+                submit=pushes.submit,
+                stored_elsewhere=engine.stored_elsewhere,
+                ids=ids,
+            )
+        )
         app = build_web(
             pushes=pushes,
             routes=routes,

@@ -26,7 +26,7 @@ class BreakerState(enum.StrEnum):
 class Breaker:
     """Opens on failures in a row or on their share of the last `WINDOW`; each failed probe doubles the wait."""
 
-    __slots__ = ("_cooldown_s", "_in_a_row", "_failed", "_seen", "opened_at", "probe_at", "reason", "state")
+    __slots__ = ("_cooldown_s", "_failed", "_in_a_row", "_seen", "opened_at", "probe_at", "reason", "state")
 
     def __init__(self) -> None:
         self.state = BreakerState.CLOSED

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from time import monotonic
 
 import structlog
 
@@ -54,7 +53,9 @@ class Engine:
         """Hand committed events, in the order of their ids, to the lanes of the webhooks that they matched."""
         if not events:
             return
-        mark = self._watermark.mark(events[-1].id, sum(len(event.webhook_ids) for event in events), monotonic())
+        mark = self._watermark.mark(
+            events[-1].id, sum(len(event.webhook_ids) for event in events), self._around.clock.monotonic_s()
+        )
         for event, at in zip(events, accepted_at, strict=True):
             self._offer(event, event.webhook_ids, mark, at)
 
@@ -79,7 +80,7 @@ class Engine:
                 return recovered
             after_id = page[-1].event.id
             count = sum(len(unsettled.webhook_ids) for unsettled in page)
-            mark = self._watermark.mark(after_id, count, monotonic())
+            mark = self._watermark.mark(after_id, count, self._around.clock.monotonic_s())
             for unsettled in page:
                 self._offer(unsettled.event, unsettled.webhook_ids, mark, None)
             recovered += count
@@ -114,7 +115,7 @@ class Engine:
         """Secure what stays unsettled, once a second, until cancelled."""
         while True:
             await asyncio.sleep(SECURE_EVERY_S)
-            before = monotonic() - SECURE_AFTER_S
+            before = self._around.clock.monotonic_s() - SECURE_AFTER_S
             for lane in self._lanes.values():
                 lane.secure(before)
 
@@ -129,7 +130,7 @@ class Engine:
 
     def sample(self) -> Iterator[LaneSample]:
         """What the metrics show of each lane."""
-        now = monotonic()
+        now = self._around.clock.monotonic_s()
         for webhook_id, lane in self._lanes.items():
             yield LaneSample(
                 webhook_id=webhook_id,

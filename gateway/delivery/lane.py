@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from time import monotonic, time
 
 import structlog
 
+from gateway.clock import Clock
 from gateway.delivery.attempt import attempt_record
 from gateway.delivery.backlog import Backlog
 from gateway.delivery.breaker import Breaker, BreakerState, target_is_down
@@ -47,6 +47,7 @@ class Surroundings:
     recorder: Recorder
     transport: Transport
     gate: Gate
+    clock: Clock
     budget: Budget
     ids: IdSource
     metrics: Metrics
@@ -147,7 +148,7 @@ class Lane:
         if len(self._flying) >= self.webhook.max_in_flight:
             return None
         if self.breaker.state is not BreakerState.CLOSED:
-            now = monotonic()
+            now = self._around.clock.monotonic_s()
             if not self.breaker.room(now, len(self._flying)):
                 self._wake_in(self.breaker.probe_at - now)
                 return None
@@ -156,7 +157,7 @@ class Lane:
         # stampeded by everything that failed while it was away.
         if queue is self._retries and self._retries_flying >= max(1, self.webhook.max_in_flight // 2):
             return None
-        if self._rate is not None and (wait_s := self._rate.wait_s(monotonic())) > 0:
+        if self._rate is not None and (wait_s := self._rate.wait_s(self._around.clock.monotonic_s())) > 0:
             self._wake_in(wait_s)
             return None
         return queue.popleft()
@@ -167,13 +168,15 @@ class Lane:
         self._retries_flying += delivery.tries > 0
         delivery.attempts += 1
         attempt_id = around.ids.next()
-        delivery.started_at = monotonic()
+        delivery.started_at = around.clock.monotonic_s()
         if delivery.accepted_at is not None:
             around.metrics.delivery_lag_seconds.observe(delivery.started_at - delivery.accepted_at)
             delivery.accepted_at = None
         assert self._wire is not None and self._pool is not None, "an active lane has a wire"
         wire = self._wire
-        built = wire.build(delivery.event, attempt=delivery.attempts, now_s=int(time()), overtakes=delivery.overtakes)
+        built = wire.build(
+            delivery.event, attempt=delivery.attempts, now_s=int(around.clock.wall_s()), overtakes=delivery.overtakes
+        )
         self._flying[delivery] = built
         self._pool.send(built.request, lambda outcome: self._finish(delivery, attempt_id, wire, outcome))
 
@@ -208,11 +211,11 @@ class Lane:
                 self._fresh.appendleft(follower)
 
     def _fail(self, delivery: Delivery, record: AttemptRecord, outcome: Outcome) -> None:
-        now_s = time()
+        now_s = self._around.clock.wall_s()
         delivery.tries += 1
         state, wait_s = self._verdict(delivery, outcome, now_s)
         if target_is_down(outcome):
-            self.breaker.failed(_reason(outcome), monotonic())
+            self.breaker.failed(_reason(outcome), self._around.clock.monotonic_s())
             if self.breaker.state is BreakerState.OPEN:
                 log.info("breaker_open", webhook_id=self.webhook.id, reason=self.breaker.reason)
         else:
@@ -265,7 +268,7 @@ class Lane:
         """Give a row to what came before then and is still unsettled, so that recovery need not go back so far."""
         for delivery in self._unsettled():
             if delivery.mark is not None and not delivery.stored and delivery.mark.at < before:
-                self._set_deadline(delivery, time())
+                self._set_deadline(delivery, self._around.clock.wall_s())
                 self.backlog.stores(delivery, keeps=True)
                 self._add_row(delivery, DeliveryState.QUEUED)
 
@@ -395,11 +398,11 @@ class Lane:
         had_row = delivery.stored
         self.backlog.stores(delivery, keeps=False)
         if not had_row:
-            self._set_deadline(delivery, time())
+            self._set_deadline(delivery, self._around.clock.wall_s())
             self._add_row(delivery, DeliveryState.QUEUED)
 
     def _add_row(self, delivery: Delivery, state: DeliveryState) -> None:
-        row = delivery.row(self.webhook.id, state, datetime.now(UTC))
+        row = delivery.row(self.webhook.id, state, self._around.clock.now())
         self._add(Entry(delivery, row=row, recorded=self._written))
 
     def _set_deadline(self, delivery: Delivery, now_s: float) -> None:

@@ -7,11 +7,10 @@ the store costs neither memory nor the other lanes' time.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from time import monotonic
 
 import structlog
 
+from gateway.clock import Clock
 from gateway.delivery.backlog import RETURN_ROWS
 from gateway.delivery.lane import Lane
 from gateway.delivery.recorder import Recorder
@@ -29,7 +28,8 @@ log = structlog.get_logger(__name__)
 class Loader:
     """One loop, `run`. `lanes` is the engine's table, by webhook id."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, *, clock: Clock) -> None:
+        self._clock = clock
         self.lanes: dict[str, Lane] = {}
         self._log = log
         self._nudged = asyncio.Event()
@@ -56,11 +56,11 @@ class Loader:
             await asyncio.sleep(ROUND_S)
 
     async def _round(self, recorder: Recorder) -> None:
-        wants = self._wants(monotonic())
+        wants = self._wants(self._clock.monotonic_s())
         if not wants:
             return
         brought = dict.fromkeys((want.webhook_id for want in wants), 0)
-        for due in await self._log.load_due(wants, datetime.now(UTC)):
+        for due in await self._log.load_due(wants, self._clock.now()):
             brought[due.row.webhook_id] += 1
             lane = self.lanes.get(due.row.webhook_id)
             if lane is not None:

@@ -35,16 +35,15 @@ class Trial:
         self._ids = ids
         self._parse_target = parse_target
 
-    async def send(self, webhook: Webhook, type: str) -> tuple[AttemptRecord, Outcome]:
+    async def send(self, webhook: Webhook, type: str) -> AttemptRecord:
         """One attempt; returns what is logged of it once it is in the log."""
-        sample = BY_NAME[type].sample
         event = Event(
             id=self._ids.next(),
             tenant_id=webhook.tenant_id,
             type=type,
             call_key=None,
             account_id=None,
-            payload=sample,
+            payload=BY_NAME[type].sample,
             webhook_ids=(webhook.id,),
         )
         wire = Wire(webhook, self._parse_target)
@@ -60,4 +59,4 @@ class Trial:
         record = attempt_record(attempt_id, webhook, event, wire, built, outcome, number=1, test=True)
         self._recorder.add(Entry(None, record))
         await self._recorder.flushed()
-        return record, outcome
+        return record

@@ -11,10 +11,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from time import monotonic, perf_counter
+from time import perf_counter
 
 import structlog
 
+from gateway.clock import Clock
 from gateway.errors import FieldError, Problem, Unavailable
 from gateway.ids import IdSource
 from gateway.log import BadRow, Duplicate, EventLog, NewEvent, OutcomeUnknown
@@ -73,6 +74,7 @@ class Intake:
         ids: IdSource,
         dispatch: Callable[[Sequence[Event], Sequence[float]], None],
         metrics: Metrics,
+        clock: Clock,
         deadline_s: float = DEADLINE_S,
     ) -> None:
         self._log = log
@@ -80,6 +82,7 @@ class Intake:
         self._ids = ids
         self._dispatch = dispatch
         self._metrics = metrics
+        self._clock = clock
         self._deadline_s = deadline_s
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Waiting] = deque()
@@ -137,7 +140,7 @@ class Intake:
             occurred_at=occurred_at,
         )
         answer: asyncio.Future[tuple[str, bool]] = self._loop.create_future()
-        self._waiting.append(Waiting(NewEvent(event, shard_of(event), key, digest), answer, monotonic()))
+        self._waiting.append(Waiting(NewEvent(event, shard_of(event), key, digest), answer, self._clock.monotonic_s()))
         self._waiting_bytes += len(payload)
         self._idle.clear()
         self._arrived.set()
@@ -192,7 +195,7 @@ class Intake:
         """Append a batch; one that fails for a bad row is split until only that row fails."""
         began = perf_counter()
         try:
-            async with asyncio.timeout(max(0.05, batch[0].since + self._deadline_s - monotonic())):
+            async with asyncio.timeout(max(0.05, batch[0].since + self._deadline_s - self._clock.monotonic_s())):
                 duplicates = await self._log.append([waiting.new for waiting in batch])
         except TimeoutError:
             raise OutcomeUnknown("the database did not commit in time") from None
@@ -252,7 +255,7 @@ class Intake:
         """Answer what has waited past its deadline, and forget it, unless it may have been committed."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            late = monotonic() - self._deadline_s
+            late = self._clock.monotonic_s() - self._deadline_s
             while self._waiting and self._waiting[0].since <= late:
                 waiting = self._waiting.popleft()
                 self._waiting_bytes -= len(waiting.new.event.payload)

@@ -43,9 +43,7 @@ class Tenants(Protocol):
 class Pushes:
     """The handlers of `/v1/events`."""
 
-    def __init__(
-        self, intake: Intake, *, tokens: TokenBook, tenants: Tenants, keep: Keep, metrics: Metrics
-    ) -> None:
+    def __init__(self, intake: Intake, *, tokens: TokenBook, tenants: Tenants, keep: Keep, metrics: Metrics) -> None:
         self._intake = intake
         self._tokens = tokens
         self._tenants = tenants
@@ -181,7 +179,9 @@ class Pushes:
         except (Problem, Unavailable) as error:
             return error
 
-    async def _result(self, answer: asyncio.Future[Accepted] | Problem | Unavailable) -> Accepted | Problem | Unavailable:
+    async def _result(
+        self, answer: asyncio.Future[Accepted] | Problem | Unavailable
+    ) -> Accepted | Problem | Unavailable:
         if isinstance(answer, asyncio.Future):
             try:
                 return await answer
