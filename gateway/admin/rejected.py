@@ -6,7 +6,6 @@ again twice makes one event.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable
 from typing import Protocol
 
@@ -31,18 +30,10 @@ TAG = "Rejected"
 
 
 class Submit(Protocol):
-    """The intake: answers the event's id, and whether it had been pushed before, once it is committed."""
+    """The door: checks an event and answers its id, and whether it had been pushed before, once it is committed."""
 
     def __call__(
-        self,
-        *,
-        tenant_id: int,
-        type: str,
-        call_key: str | None,
-        account_id: str | None,
-        payload: bytes,
-        key: str | None,
-        digest: bytes | None,
+        self, tenant_id: int, type: str, payload: bytes, *, key: str | None = None
     ) -> Awaitable[tuple[str, bool]]: ...
 
 
@@ -134,19 +125,11 @@ class RejectedApi:
         rejection = await self._one(request, who)
         body = await read_body(request, BODY_LIMIT_BYTES) or rejection.body
         type, payload = _event_of(query.type or catalog.resolve(rejection.type or ""), body)
-        checked = catalog.check(type, payload)
         tenant_id = rejection.tenant_id
         if tenant_id is None:
             tenant_id = owning_tenant(who, query.tenant, self._tenants).id
-        event_id, duplicate = await self._submit(
-            tenant_id=tenant_id,
-            type=type,
-            call_key=checked.call_key,
-            account_id=checked.account_id,
-            payload=payload,
-            key=f"rejected:{rejection.id}",
-            digest=hashlib.sha256(type.encode() + b"\0" + payload).digest(),
-        )
+        # The key makes one event of two resubmissions at once, or of one whose answer was lost.
+        event_id, duplicate = await self._submit(tenant_id, type, payload, key=f"rejected:{rejection.id}")
         entry = self._entry(rejection, who, "rejected.resubmit", {"event_id": event_id})
         await self._store.remove(rejection.id, entry)
         return json_response(AcceptedOut(id=event_id, duplicate=duplicate), status=202)
