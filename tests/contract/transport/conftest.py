@@ -12,12 +12,13 @@ import trustme
 import uvloop
 
 from gateway.delivery.aiohttp_transport import AiohttpTransport
+from gateway.delivery.http1 import Http1Transport
 from gateway.delivery.transport import Transport
 
 from .caller import Caller, Listen
 from .target import Names, Script, ScriptedTarget
 
-TRANSPORTS = {"aiohttp": AiohttpTransport}
+TRANSPORTS: dict[str, Callable[..., Transport]] = {"aiohttp": AiohttpTransport, "http1": Http1Transport}
 MAX_CONNECTIONS = 4
 
 
@@ -40,7 +41,7 @@ def names() -> Names:
 async def transport(request: pytest.FixtureRequest, names: Names, authority: trustme.CA) -> AsyncIterator[Transport]:
     tls = ssl.create_default_context()
     authority.configure_trust(tls)
-    made: Transport = TRANSPORTS[request.param](names, tls=tls)
+    made = TRANSPORTS[request.param](names, tls=tls)
     yield made
     await made.close()
 
