@@ -141,7 +141,7 @@ class EmbeddedPostgres:
 
     async def _tool(self, user: ServerUser, argv: list[str], folder: Path, start: FileLock, *, said: str = "") -> None:
         program = programs() / argv[0]
-        command = user.command(str(program), *argv[1:], touches=(program, folder))
+        command = user.command(str(program), *argv[1:], touches=(folder,))
         with tempfile.TemporaryFile() as stdin:
             stdin.write(said.encode())
             stdin.seek(0)
@@ -170,7 +170,7 @@ class EmbeddedPostgres:
         command = user.command(
             str(program),
             *arguments(self._folder, self._socket_folder),
-            touches=(program, self._folder, self._socket_folder),
+            touches=(self._folder, self._socket_folder),
         )
         self._child = spawn(command, log=server_log.path, lock_fd=running.fileno())
         deadline = time.monotonic() + START_LIMIT_S

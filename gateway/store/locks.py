@@ -47,9 +47,6 @@ class FileLock:
             return False
         return True
 
-    def release(self) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
-
     async def take(self, *, shared: bool = False, within_s: float) -> None:
         deadline = time.monotonic() + within_s
         while not self.try_take(shared=shared):

@@ -20,8 +20,10 @@ from gateway.errors import GatewayError
 SYSTEM_USERS = ("postgres", "gateway")
 """The first that exists is taken; the last is created where none does."""
 USERADD_TIMEOUT_S = 30
-CAPABILITIES = (("dac_read_search", 2), ("dac_override", 1))
-"""What lets a process walk through closed folders, the lesser right first, with its number in linux/capability.h."""
+PASSES = ("dac_read_search", 2)
+"""Walks through closed folders and reads closed files; with its number in linux/capability.h."""
+OVERRIDES = ("dac_override", 1)
+"""Does so too, and runs programs that are closed to others, as an installation under umask 077 has them."""
 OWN_WAY = "set GATEWAY_DATABASE_URL to a PostgreSQL of your own, or run the gateway as an ordinary user"
 
 
@@ -65,24 +67,32 @@ class ServerUser:
                 f"To run the embedded PostgreSQL as root, `setpriv` (util-linux) is needed; or {OWN_WAY}."
             )
         identity = [f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups"]
-        closed = next((folder for path in touches for folder in path.parents if not self._may_pass(folder)), None)
-        return [setpriv, *identity, *(self._right_of_way(closed) if closed else []), "--", *argv]
+        return [setpriv, *identity, *self._right_of_way(Path(argv[0]), touches), "--", *argv]
 
-    def _may_pass(self, folder: Path) -> bool:
-        status = folder.stat()
-        return bool(status.st_mode & (stat.S_IXUSR if status.st_uid == self.uid else stat.S_IXOTH))
-
-    def _right_of_way(self, closed: Path) -> list[str]:
+    def _right_of_way(self, program: Path, touches: Iterable[Path]) -> list[str]:
+        """What `setpriv` has to grant for this user to run the program on its files: nothing, if all is open."""
+        closed = [place for path in (program, *touches) for place in path.parents if not self._may_pass(place)]
+        sufficient = [PASSES, OVERRIDES]
+        if not self._may_pass(program):
+            closed.insert(0, program)
+            sufficient = [OVERRIDES]
+        if not closed:
+            return []
         permitted = _permitted_capabilities()
-        for name, number in CAPABILITIES:
+        for name, number in sufficient:
             if permitted & (1 << number):
                 # PostgreSQL looks for its own program with access(2), which forgets the capabilities of a
                 # process that is not root unless `no_setuid_fixup` is set.
                 return [f"--inh-caps=+{name}", f"--ambient-caps=+{name}", "--securebits=+no_setuid_fixup"]
         raise GatewayError(
-            f"PostgreSQL does not run as root, and {_name(self.uid)} cannot pass through {closed}. "
+            f"PostgreSQL does not run as root, and {_name(self.uid)} cannot pass through {closed[0]}. "
             f"Set GATEWAY_DATA_DIR to a folder that every user can reach, {OWN_WAY}."
         )
+
+    def _may_pass(self, place: Path) -> bool:
+        """Whether this user may walk through a folder, or run a program."""
+        status = place.stat()
+        return bool(status.st_mode & (stat.S_IXUSR if status.st_uid == self.uid else stat.S_IXOTH))
 
 
 def _owner(folder: Path) -> int | None:
