@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 import structlog
@@ -16,7 +16,7 @@ from aiohttp import web
 from multidict import MultiMapping
 from pydantic import BaseModel, ValidationError
 
-from gateway.errors import FieldError, Problem, Unavailable
+from gateway.errors import FieldError, GatewayError, Problem, Unavailable
 
 BODY_LIMIT_BYTES = 256 * 1024
 """The most that an administrative request body may have."""
@@ -34,7 +34,8 @@ PLAIN = {
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[Any], Awaitable[web.StreamResponse]]
+"""Takes a `web.Request`, or a `web.BaseRequest` where it came without the router."""
 Model = TypeVar("Model", bound=BaseModel)
 
 TITLES = {
@@ -86,7 +87,7 @@ def problem_response(problem: Problem, *, instance: str | None = None) -> web.Re
 
 
 @web.middleware
-async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def problem_middleware(request: web.BaseRequest, handler: Handler) -> web.StreamResponse:
     """The one place where an exception becomes an answer."""
     try:
         return await handler(request)
@@ -97,7 +98,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return problem_response(problem, instance=request.path)
 
 
-def _problem(request: web.Request, error: Exception) -> Problem | None:
+def _problem(request: web.BaseRequest, error: Exception) -> Problem | None:
     """The problem that an exception stands for; None for a redirect, which is an answer and no problem."""
     if isinstance(error, Problem):
         return error
@@ -107,12 +108,14 @@ def _problem(request: web.Request, error: Exception) -> Problem | None:
         return _of_aiohttp(request, error) if error.status >= 400 else None
     if isinstance(error, web.RequestPayloadError):
         return Problem(400, "bad-json", "the body ended early or its encoding is broken")
-    # The message of an unforeseen exception may quote anything, so only its kind and place are logged.
-    log.error("request_failed", method=request.method, path=request.path, error=type(error).__name__, at=_place(error))
+    # The message of a foreign exception may quote anything, so only its kind and place are logged.
+    detail = str(error) if isinstance(error, GatewayError) else None
+    at, kind = _place(error), type(error).__name__
+    log.error("request_failed", method=request.method, path=request.path, error=kind, detail=detail, at=at)
     return Problem(500, "internal", "something went wrong inside the gateway; its log has the details")
 
 
-def _of_aiohttp(request: web.Request, error: web.HTTPException) -> Problem:
+def _of_aiohttp(request: web.BaseRequest, error: web.HTTPException) -> Problem:
     if error.status == 404:
         return Problem(404, "not-found", f"nothing is at {request.path}")
     if error.status == 405:
@@ -134,7 +137,7 @@ def _place(error: BaseException) -> str:
     return " < ".join(reversed(frames[-5:]))
 
 
-async def read_body(request: web.Request, limit_bytes: int = BODY_LIMIT_BYTES) -> bytes:
+async def read_body(request: web.BaseRequest, limit_bytes: int = BODY_LIMIT_BYTES) -> bytes:
     """The whole body, within a limit and a deadline. Problem 413 or 408 where it exceeds them."""
     too_large = Problem(413, "too-large", f"the body may have at most {limit_bytes} bytes")
     if (request.content_length or 0) > limit_bytes:

@@ -32,7 +32,7 @@ from gateway.model import (
     WebhookState,
 )
 from gateway.registry_edit import Edit, State, TargetPolicy
-from gateway.store.config import ConfigStore
+from gateway.store.config import ConfigStore, Outrun
 from gateway.webhook_rules import access_errors, fit_error
 
 OVERLAP = timedelta(hours=24)
@@ -320,7 +320,8 @@ class Registry:
     async def _edit(self, by: str) -> AsyncIterator[Edit]:
         """One change: to a copy and to the store, adopted once it is committed.
 
-        After an error that leaves open what the store holds now, the next change reads it all again first.
+        After an error that leaves open what the store holds now, the next change reads it all again first; a
+        `Problem` alone does not: it was raised before anything was committed, by what memory and store agree on.
         """
         async with self._lock:
             if self._stale:
@@ -329,10 +330,8 @@ class Registry:
             try:
                 async with self._store.change() as change:
                     yield Edit(state, change, policy=self._policy, next_id=self.new_id, by=by)
-            except Problem:
-                raise
-            except BaseException:
-                self._stale = True
+            except BaseException as error:
+                self._stale = isinstance(error, Outrun) or not isinstance(error, Problem)
                 raise
             self._adopt(state)
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -32,6 +32,7 @@ from gateway.model import (
 )
 from gateway.store import audit
 from gateway.store.audit import AuditEntry
+from gateway.store.secrets import SecretBox
 from gateway.store.session import BROKEN, REFUSED
 
 TIMEOUT_S = 5.0
@@ -92,12 +93,11 @@ REMOVE_TOKEN = "DELETE FROM tokens WHERE id = $1"  # noqa: S105 (a statement, no
 REMOVE_PORT = "DELETE FROM ports WHERE id = $1"
 
 
-class Box(Protocol):
-    """Encrypts what is stored; `row` is bound to it, so that it opens in no other row."""
+class Outrun(Problem):
+    """Another process has changed the same thing since the registry read it."""
 
-    def seal(self, plain: bytes, *, row: str) -> bytes: ...
-
-    def open(self, sealed: bytes, *, row: str) -> bytes: ...
+    def __init__(self) -> None:
+        super().__init__(409, "conflict", "this was changed by somebody else at the same time; read it again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Configuration:
 class ConfigStore:
     """Reads the whole configuration, and writes changes to it, each in one transaction with its audit."""
 
-    def __init__(self, pool: Pool, box: Box) -> None:
+    def __init__(self, pool: Pool, box: SecretBox) -> None:
         self._pool = pool
         self._box = box
 
@@ -138,7 +138,7 @@ class ConfigStore:
     async def change(self) -> AsyncIterator[Change]:
         """One transaction: committed when the block ends, undone when it raises.
 
-        Raises `Unavailable` where the database is away, Problem 409 where another process was faster.
+        Raises `Unavailable` where the database is away, `Outrun` where another process was faster.
         """
         async with self._transaction() as connection:
             yield Change(connection, self._box)
@@ -160,8 +160,7 @@ class ConfigStore:
             ):
                 yield connection
         except asyncpg.IntegrityConstraintViolationError as error:
-            detail = "this was changed by somebody else at the same time; read it again, then repeat"
-            raise Problem(409, "conflict", detail) from error
+            raise Outrun from error
         except (*BROKEN, *REFUSED) as error:
             raise Unavailable("the database does not answer; nothing can be changed or looked up now") from error
 
@@ -207,7 +206,7 @@ class ConfigStore:
 class Change:
     """One change under way. Everything done through it is committed together, or not at all."""
 
-    def __init__(self, connection: Connection, box: Box) -> None:
+    def __init__(self, connection: Connection, box: SecretBox) -> None:
         self._connection = connection
         self._box = box
 

@@ -21,6 +21,7 @@ from gateway.ingress.tokens import TokenBook, mint
 from gateway.model import Role, Token, Webhook
 from gateway.registry import Registry
 from gateway.store.config import ConfigStore
+from gateway.store.secrets import SecretBox
 
 CREDENTIAL = {
     "type": "basic",
@@ -31,18 +32,6 @@ CREDENTIAL = {
 }
 KEY = {"type": "api_key", "name": "warehouse", "key_name": "x-api-key", "api_key": "k3y-value", "location": "header"}
 HOOK = {"events": ["call.created", "call.saved"], "url": "https://crm.example.com/hooks"}
-
-
-class PlainBox:
-    """Marks instead of encrypting, so that a test sees which row a secret is bound to."""
-
-    def seal(self, plain: bytes, *, row: str) -> bytes:
-        return row.encode() + b"=" + plain[::-1]
-
-    def open(self, sealed: bytes, *, row: str) -> bytes:
-        bound, _, turned = sealed.partition(b"=")
-        assert bound == row.encode()
-        return turned[::-1]
 
 
 class Heard:
@@ -72,7 +61,7 @@ class Api:
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self.pool = pool
-        self.store = ConfigStore(pool, PlainBox())
+        self.store = ConfigStore(pool, SecretBox([bytes(32)]))
         self.tokens = TokenBook()
         self.registry = self.new_registry()
         self.heard = Heard()

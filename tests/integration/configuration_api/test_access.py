@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import GatewayError
+
 from .conftest import CREDENTIAL, HOOK, KEY, Api
 
 
@@ -36,9 +38,12 @@ async def test_no_secret_is_in_any_answer_or_in_the_audit(api: Api) -> None:
 
 async def test_a_secret_is_sealed_to_its_row(api: Api) -> None:
     access = await api.make("/access", CREDENTIAL)
-    stored = await api.pool.fetchval("SELECT secret FROM accesses")
-    assert stored.startswith(f"access:{access['id']}=".encode())
+    other = await api.make("/access", KEY)
+    stored = await api.pool.fetchval("SELECT secret FROM accesses WHERE id = $1", access["id"])
     assert b"s3cr3t!" not in stored
+    await api.pool.execute("UPDATE accesses SET secret = $1 WHERE id = $2", stored, other["id"])
+    with pytest.raises(GatewayError, match="belongs to another row"):
+        await api.new_registry().load()
 
 
 @pytest.mark.parametrize(
