@@ -83,9 +83,9 @@ async def serve(settings: Settings, *, on_ready: Callable[[Ready], None] | None 
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
         loops = Loops()
-        stack.push_async_callback(loops.stop)
         if settings.database_url is None:
             postgres = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir))
+            stack.push_async_callback(loops.stop)  # before the server stops, or its loop would start it again
             loops.start("postgres", postgres.run())
             dsn = postgres.dsn
         else:
@@ -162,6 +162,7 @@ async def _gateway(
         metrics.watch_lanes(engine.sample)
         metrics.watch_unsettled(maintenance.unsettled)
 
+        stack.push_async_callback(loops.stop)  # first of all on the way out: the loops use everything above
         loops.start("recorder", recorder.run())
         lease = LeaseKeeper(ownership, gate=gate, watermark=lambda: engine.watermark)
         loops.start("lease", lease.run())
@@ -204,7 +205,7 @@ async def _gateway(
             metrics=metrics,
             readiness=lambda: _unready(intake, ownership, loops),
         )
-        listener = Listener(app, host=settings.host, port=settings.port)
+        listener = Listener(app, pushes, host=settings.host, port=settings.port)
         await listener.start()
         policy.replace_listeners(listener.addresses)
         loops.start("listener", listener.run())

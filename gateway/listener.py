@@ -21,6 +21,7 @@ from aiohttp.web_protocol import RequestHandler
 from gateway.errors import GatewayError, Problem
 from gateway.http import problem_response
 from gateway.ingress.intake import Intake
+from gateway.ingress.pushes import Pushes
 
 BACKLOG = 1_024
 KEEPALIVE_S = 75.0
@@ -38,7 +39,8 @@ log = structlog.get_logger(__name__)
 class Listener:
     """Serves one application on one address. `addresses` are what its sockets are bound to."""
 
-    def __init__(self, app: web.Application, *, host: str, port: int) -> None:
+    def __init__(self, app: web.Application, pushes: Pushes, *, host: str, port: int) -> None:
+        self._pushes = pushes
         self._host = host
         self._port = port
         self._runner = web.AppRunner(
@@ -57,6 +59,8 @@ class Listener:
         """Bind. A process that this one has just replaced may still hold the port for a moment."""
         refuse_slow_parser()
         await self._runner.setup()
+        assert self._runner.server is not None, "set up"
+        self._pushes.open_fast_lane(self._runner.server)
         for attempt in range(BIND_ATTEMPTS):
             self._site = web.TCPSite(self._runner, self._host, self._port, backlog=BACKLOG)
             try:
@@ -90,7 +94,8 @@ class Listener:
 
     def reap(self, now: float) -> None:
         server = self._runner.server
-        assert server is not None, "started"
+        if server is None:  # closing
+            return
         open_now = server.connections
         since = {connection: self._since.get(connection, now) for connection in open_now}
         self._since = since

@@ -19,6 +19,7 @@ from gateway import catalog
 from gateway.errors import FieldError, Problem, Unavailable
 from gateway.http import TITLES, invalid, json_response, read_body
 from gateway.ingress.envelope import check_key, parse_envelope, split_batch
+from gateway.ingress.fast_lane import DOOR, open_fast_lane
 from gateway.ingress.intake import Intake
 from gateway.ingress.tokens import MAY_PUSH, TokenBook, require
 from gateway.model import DEFAULT_TENANT, Tenant, Token
@@ -51,11 +52,15 @@ class Pushes:
         self._metrics = metrics
 
     def add_routes(self, app: web.Application) -> None:
-        app.router.add_post("/v1/events", self.push)
-        app.router.add_post("/v1/events/batch", self.push_batch)
-        app.router.add_post("/v1/events/{type}", self.push_payload)
+        app.router.add_post(DOOR, self.push)
+        app.router.add_post(DOOR + "/batch", self.push_batch)
+        app.router.add_post(DOOR + "/{type}", self.push_payload)
 
-    async def push(self, request: web.Request) -> web.Response:
+    def open_fast_lane(self, server: web.Server) -> None:
+        hot = {DOOR: self.push, DOOR + "/batch": self.push_batch}
+        open_fast_lane(server, hot, by_type=self.push_payload, body_bytes=BATCH_BYTES)
+
+    async def push(self, request: web.BaseRequest) -> web.Response:
         """`POST /v1/events`: an envelope."""
         try:
             token = self._authenticate(request)
@@ -66,12 +71,12 @@ class Pushes:
             self._count(error)
             raise
 
-    async def push_payload(self, request: web.Request) -> web.Response:
+    async def push_payload(self, request: web.BaseRequest) -> web.Response:
         """`POST /v1/events/{type}`: the payload itself."""
         try:
             token = self._authenticate(request)
             body = await _body(request, EVENT_BYTES)
-            type, key, tenant = request.match_info["type"], _header_key(request), _tenant_header(request)
+            type, key, tenant = request.path.rpartition("/")[2], _header_key(request), _tenant_header(request)
             async with _Keeping(self, token, body) as keeping:
                 keeping.type = type
                 answer = self._submit(token, keeping, type, body, tenant=tenant, key=key)
@@ -80,7 +85,7 @@ class Pushes:
             self._count(error)
             raise
 
-    async def push_batch(self, request: web.Request) -> web.Response:
+    async def push_batch(self, request: web.BaseRequest) -> web.Response:
         """`POST /v1/events/batch`: up to 1,000 envelopes, each accepted or refused on its own."""
         try:
             token = self._authenticate(request)
@@ -115,7 +120,7 @@ class Pushes:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    def _authenticate(self, request: web.Request) -> Token:
+    def _authenticate(self, request: web.BaseRequest) -> Token:
         token = self._tokens.authenticate(request.headers.get("Authorization"), datetime.now(UTC))
         require(token, *MAY_PUSH)
         return token
@@ -228,7 +233,7 @@ class _Keeping:
             await self._pushes.keep(self.tenant_id, self.type, error, self.payload)
 
 
-async def _body(request: web.Request, limit_bytes: int) -> bytes:
+async def _body(request: web.BaseRequest, limit_bytes: int) -> bytes:
     """The body, in one step if it is all there already, as a small one is."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "unsupported-encoding", "send the body without Content-Encoding")
@@ -239,14 +244,14 @@ async def _body(request: web.Request, limit_bytes: int) -> bytes:
     return await read_body(request, limit_bytes)
 
 
-def _header_key(request: web.Request) -> str | None:
+def _header_key(request: web.BaseRequest) -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None:
         check_key(key, "Idempotency-Key")
     return key
 
 
-def _tenant_header(request: web.Request) -> str | None:
+def _tenant_header(request: web.BaseRequest) -> str | None:
     return request.headers.get("X-Tenant")
 
 
