@@ -227,6 +227,8 @@ class Lane:
         self._set_deadline(delivery, now_s)
         row = delivery.row(self.webhook.id, state, datetime.fromtimestamp(now_s + wait_s, UTC))
         given_up = state is DeliveryState.FAILED
+        if given_up:
+            self._around.metrics.given_up()
         self.backlog.stores(delivery, keeps=False)
         self._add(Entry(delivery, record, row=row, recorded=self._forgotten if given_up else self._written))
         if delivery.call_key is not None:
