@@ -56,14 +56,20 @@ class DemoTarget:
         return f"http://127.0.0.1:{self.port}{subscriber.path}"
 
     def trust(self, secrets: Mapping[str, str]) -> None:
-        """Accept what is signed with these `whsec_…` secrets, by subscriber name; until then nothing is genuine."""
+        """Accept what is signed with these `whsec_…` secrets, by subscriber name.
+
+        Until then all is asked to come again: what an earlier demo still owed arrives while this one sets up.
+        """
         self._secrets = {name: base64.b64decode(secret.removeprefix("whsec_")) for name, secret in secrets.items()}
 
     def _handler(self, subscriber: Subscriber) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def receive(request: web.Request) -> web.Response:
             at = time.monotonic()
             body = await request.read()
-            if not self._genuine(subscriber, request.headers, body):
+            secret = self._secrets.get(subscriber.name)
+            if secret is None:
+                return web.json_response({"error": "not set up yet"}, status=503)
+            if not _genuine(subscriber, secret, request.headers, body):
                 self._ledger.forge()
                 return web.json_response({"error": "the signature or the credential is wrong"}, status=401)
             event_id = request.headers["webhook-id"]
@@ -77,14 +83,12 @@ class DemoTarget:
 
         return receive
 
-    def _genuine(self, subscriber: Subscriber, headers: Mapping[str, str], body: bytes) -> bool:
-        credential = headers.get(subscriber.credential.header, "")
-        secret = self._secrets.get(subscriber.name)
-        return (
-            secret is not None
-            and hmac.compare_digest(credential.encode(), subscriber.credential.value.encode())
-            and signature_holds(secret, headers, body, now=time.time())
-        )
+
+def _genuine(subscriber: Subscriber, secret: bytes, headers: Mapping[str, str], body: bytes) -> bool:
+    credential = headers.get(subscriber.credential.header, "")
+    return hmac.compare_digest(credential.encode(), subscriber.credential.value.encode()) and signature_holds(
+        secret, headers, body, now=time.time()
+    )
 
 
 def signature_holds(secret: bytes, headers: Mapping[str, str], body: bytes, *, now: float) -> bool:

@@ -243,7 +243,8 @@ def test_an_access_is_added_used_and_changed_without_its_secret_being_shown(
     until(lambda: delivered(program, program.ok("send", "call.created", "--sample")["id"]))
     assert target.got[-1][0]["x-key"] == "second-secret"
     said = added.stdout + program.run("access", "show", "crm").stdout + program.run("audit", "list", "--json").stdout
-    assert "secret" not in re.sub("client_secret", "", said)
+    assert "first-secret" not in said
+    assert "second-secret" not in said
     program.ok("webhook", "update", webhook, "--access", "")
     assert program.run("access", "delete", "crm", "--yes").returncode == 0
 
@@ -251,7 +252,7 @@ def test_an_access_is_added_used_and_changed_without_its_secret_being_shown(
 def test_a_push_that_does_not_fit_is_mended_and_resubmitted(program: Program) -> None:
     done = program.run("send", "call.saved", "-", stdin='{"call_id": "seven"}')
     assert done.returncode == 1
-    assert "/call_id" in done.stderr
+    assert "call_id must be a whole number" in done.stderr
     rejected = program.ok("rejected", "list")[0]
     body = program.run("rejected", "show", rejected["id"], "--body").stdout
     again = program.ok("rejected", "resubmit", rejected["id"], "-", stdin=body.replace('"seven"', "7"))

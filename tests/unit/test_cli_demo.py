@@ -169,6 +169,18 @@ async def test_a_failing_target_takes_the_second_attempt() -> None:
     assert (ledger.figures().turned_away, ledger.figures().retried) == (1, 1)
 
 
+async def test_a_target_that_is_not_set_up_yet_asks_to_come_again() -> None:
+    ledger = Ledger()
+    crm, *_ = subscribers = demo_setup.make_subscribers()
+    async with (
+        DemoTarget(subscribers, ledger, failure_share=0.0) as target,
+        aiohttp.ClientSession() as session,
+        session.post(target.url(crm), data=b"{}", headers=signed(b"{}")) as response,
+    ):
+        assert response.status == 503
+    assert ledger.figures().forged == 0
+
+
 async def test_the_line_ends_when_the_demo_does(capsys: pytest.CaptureFixture[str]) -> None:
     stop = asyncio.Event()
     stop.set()
