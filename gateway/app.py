@@ -19,10 +19,10 @@ import structlog
 from gateway import __version__
 from gateway.admin.app import Parts, api_routes
 from gateway.clock import Clock
-from gateway.delivery.aiohttp_transport import AiohttpTransport
 from gateway.delivery.budget import Budget
 from gateway.delivery.engine import Engine
 from gateway.delivery.gate import Gate
+from gateway.delivery.http1 import Http1Transport
 from gateway.delivery.lane import Surroundings
 from gateway.delivery.loader import Loader
 from gateway.delivery.recorder import Recorder
@@ -131,7 +131,7 @@ async def _gateway(
         policy = EgressPolicy(allow=settings.egress_allow, ports=settings.egress_ports, is_local=is_local)
         resolver = Resolver(policy)
         stack.push_async_callback(resolver.close)
-        transport = AiohttpTransport(resolver)
+        transport = Http1Transport(resolver)
         stack.push_async_callback(transport.close)
         tokens = TokenBook()
         config = ConfigStore(pool, box)
