@@ -126,4 +126,4 @@ def _expiry(body: TokenIn, now: datetime) -> datetime | None:
         raise invalid(FieldError("/expires_at", "this is in the past"))
     if body.expires_at - now > timedelta(seconds=TOKEN_LIFE_LIMIT_S):
         raise invalid(FieldError("/expires_at", "this is more than a hundred years away; leave it out"))
-    return body.expires_at
+    return body.expires_at.astimezone(UTC)
