@@ -55,7 +55,7 @@ TITLES = {
 
 
 def json_response(data: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """`data` is anything that orjson takes, or a pydantic model, or a mix; times in UTC come out as RFC 3339 with a Z."""
+    """`data` is anything that orjson takes, or a pydantic model, or a mix; UTC times come out as RFC 3339 with a Z."""
     body = orjson.dumps(data, default=_plain, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
