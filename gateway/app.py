@@ -7,6 +7,7 @@ in one place. Invariant: the intake opens after recovery, so an old event is alw
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import secrets
 import signal
@@ -65,6 +66,8 @@ from gateway.web import build_web
 
 STOP_DEADLINE_S = 9.0
 STANDBY_AFTER_S = 0.5
+GC_THRESHOLDS = (20_000, 20, 20)
+"""Nothing on the hot path makes cycles, so looking for them seldom is enough."""
 
 log = structlog.get_logger(__name__)
 
@@ -209,6 +212,10 @@ async def _gateway(
         await listener.start()
         policy.replace_listeners(listener.addresses)
         loops.start("listener", listener.run())
+        # What was made so far stays for good; collections of it would be for nothing.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         try:
             yield Ready(listener.url, admin_token)
         finally:

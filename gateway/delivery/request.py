@@ -8,7 +8,8 @@ nothing else.
 from __future__ import annotations
 
 import base64
-import hmac
+import binascii
+import hashlib
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from gateway.model import Access, AccessType, Event, KeyLocation, Webhook
 
 BODILESS = frozenset({"GET", "DELETE"})
 SIGNATURE_SECRETS_MAX = 2
+SHA256_BLOCK_BYTES = 64
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -39,9 +41,7 @@ class Wire:
         self._method = webhook.method
         self._target = parse_target(webhook.url)
         self._timeout_s = webhook.timeout_s
-        self._signers = [
-            hmac.new(secret, digestmod="sha256") for secret in webhook.signing_secrets[:SIGNATURE_SECRETS_MAX]
-        ]
+        self._signers = [_keyed(secret) for secret in webhook.signing_secrets[:SIGNATURE_SECRETS_MAX]]
         fixed = (
             b"content-type: application/json\r\n"
             b"accept-encoding: identity\r\n"
@@ -85,11 +85,21 @@ class Wire:
         """Standard Webhooks 1.0, "Signature scheme": one signature for each secret in force."""
         signed = f"{event_id}.{now_s}.".encode() + body
         signatures = []
-        for signer in self._signers:
-            mac = signer.copy()  # 0.5 us cheaper than keying anew
-            mac.update(signed)
-            signatures.append("v1," + base64.b64encode(mac.digest()).decode())
+        for inner, outer in self._signers:
+            digest = inner.copy()
+            digest.update(signed)
+            mac = outer.copy()
+            mac.update(digest.digest())
+            signatures.append("v1," + binascii.b2a_base64(mac.digest(), newline=False).decode())
         return " ".join(signatures)
+
+
+def _keyed(secret: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """The two states of HMAC-SHA256 (RFC 2104 §2) that have taken in the key: a copy is cheaper than keying anew."""
+    key = (secret if len(secret) <= SHA256_BLOCK_BYTES else hashlib.sha256(secret).digest()).ljust(
+        SHA256_BLOCK_BYTES, b"\0"
+    )
+    return hashlib.sha256(bytes(byte ^ 0x36 for byte in key)), hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
 
 
 def splice(payload: bytes, member: bytes) -> bytes:

@@ -36,9 +36,9 @@ def open_fast_lane(server: web.Server, hot: Mapping[str, Handler], *, by_type: H
         return request
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        if isinstance(request, web.Request):
-            return await routed(request)
-        return await problem_middleware(request, hot.get(request.path, by_type))
+        if type(request) is web.BaseRequest:  # isinstance asks an abstract class, which costs 3 us
+            return await problem_middleware(request, hot.get(request.path, by_type))
+        return await routed(request)
 
     server.request_factory = make_request
     server.request_handler = handle
