@@ -180,7 +180,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             return ErrorKind.PROTOCOL, "the target switched to another protocol"
         except httptools.HttpParserError as error:
-            if not self._is_whole:  # else only what follows the answer is wrong
+            if not self._has_enough():  # else only what is not wanted is wrong
                 return ErrorKind.PROTOCOL, f"not an HTTP/1.1 response: {error}"
             self._is_clean = False
         return None
