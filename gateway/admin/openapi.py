@@ -15,12 +15,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from gateway import __version__
-from gateway.admin.openapi_ingress import COMPONENTS, PATHS
+from gateway.admin.docs import DocsPage
+from gateway.admin.openapi_ingress import COMPONENTS, MACHINES, PATHS
 from gateway.admin.openapi_webhooks import webhooks
 from gateway.admin.routes import Route
 from gateway.http import json_response
 
 PATH = "/openapi.json"
+DOCS_PATH = "/docs"
 REF = "#/components/schemas/{model}"
 PROBLEMS: Mapping[int, str] = {
     400: "The body is not JSON.",
@@ -41,22 +43,29 @@ _Models = Mapping[tuple[type[BaseModel], JsonSchemaMode], Schema]
 
 
 class OpenApi:
-    """Serves the document, which is made once."""
+    """Serves the document of these routes, which is made once, and the page that shows it."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        self.document = document([*routes, *self.routes()])
-
-    def routes(self) -> list[Route]:
-        return [
+        self._routes = [
+            Route(method="GET", path=PATH, handler=self.show, role=None, summary="This document", tag=MACHINES),
             Route(
                 method="GET",
-                path=PATH,
-                handler=self.show,
+                path=DOCS_PATH,
+                handler=self.show_page,
                 role=None,
-                summary="This document",
-                tag="Machines",
-            )
+                summary="This document as a page",
+                tag=MACHINES,
+                content_type="text/html",
+            ),
         ]
+        self.document = document([*routes, *self._routes])
+        self._page = DocsPage(self.document)
+
+    def routes(self) -> list[Route]:
+        return self._routes
+
+    async def show_page(self, request: web.Request) -> web.Response:
+        return self._page.response()
 
     async def show(self, request: web.Request) -> web.Response:
         return json_response(self.document)
