@@ -21,8 +21,8 @@ def result(item: Item) -> str:
     return str(item.get("error") or "")
 
 
-TIME = Column("Time", lambda item: local_time(item.get("started_at"), millis=True))
-TOOK = Column("Took", lambda item: millis(item.get("duration_ms")))
+TIME = Column("Time", lambda item: local_time(item.get("started_at"), millis=True), whole=True)
+TOOK = Column("Took", lambda item: millis(item.get("duration_ms")), whole=True)
 RESULT = Column("Result", result)
 FIELDS = (
     Column("Log ID", "id"),
@@ -61,9 +61,10 @@ def print_line(item: Item, names: Mapping[str, str]) -> None:
     """One attempt on a line of its own, in columns that need not know the next one."""
     time, event, outcome, said, number, took, webhook, log_id = (column.of(item) for column in columns(names))
     colour = STYLES.get(outcome)
+    name_chars = max(map(len, names.values()), default=0)
     click.echo(
         f"{time}  {event:<15} {click.style(f'{outcome:<7}', fg=colour)}  {said:<16} "
-        f"{'#' + number:<4} {took:>9}  {webhook}  {log_id}"
+        f"{'#' + number:<4} {took:>9}  {webhook:<{name_chars}}  {log_id}"
     )
 
 

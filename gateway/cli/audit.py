@@ -9,7 +9,7 @@ from gateway.cli.output import Column, print_list
 from gateway.cli.text import local_time
 
 COLUMNS = (
-    Column("Time", lambda item: local_time(item.get("at"))),
+    Column("Time", lambda item: local_time(item.get("at")), whole=True),
     Column("Who", "actor"),
     Column("Did", "action"),
     Column("To", "resource"),

@@ -82,7 +82,7 @@ def connected(command: Callable[Concatenate[Session, P], R]) -> Callable[P, R | 
             "--timeout",
             "timeout_s",
             type=click.FloatRange(min=0, min_open=True),
-            default=60.0,
+            default=75.0,  # a test delivery may take a minute
             show_default=True,
             help="Seconds to wait for an answer.",
         ),

@@ -40,14 +40,14 @@ def introduce(*, url: str, token: str, token_path: Path, log_path: Path, data_di
 
 
 async def show(figures: Callable[[], Figures], stop: asyncio.Event) -> None:
-    """Show what flows until `stop` is set."""
+    """Show what flows until `stop` is set, and then what has flown."""
     terminal = sys.stdout.isatty()
     while True:
         ended = await set_within(stop, TERMINAL_PERIOD_S if terminal else PIPE_PERIOD_S)
         text = line(figures())
         if terminal:
             click.echo(CLEAR_LINE + text[: shutil.get_terminal_size().columns - 1], nl=ended)
-        elif not ended:
+        else:
             click.echo(text)
         sys.stdout.flush()
         if ended:
@@ -75,4 +75,4 @@ def conclude(figures: Figures) -> None:
         verdict = "every accepted event has arrived at every webhook that it is for"
     else:
         verdict = f"{figures.owed:,} deliveries are still to come; the next start makes them"
-    click.echo(f"\n{line(figures)}\n{figures.accepted:,} events accepted: {verdict}.")
+    click.echo(f"{figures.accepted:,} events accepted: {verdict}.")

@@ -84,7 +84,7 @@ def secret(file: BinaryIO | None, title: str) -> str:
     if file is None:
         if not sys.stdin.isatty():
             raise click.UsageError(f"No {title}: name a file that holds it, or - for standard input.")
-        return str(click.prompt(title, hide_input=True))
+        return str(click.prompt(title, hide_input=True, err=True))
     try:
         value = file.read(SECRET_LIMIT_BYTES).decode()
     except UnicodeDecodeError:

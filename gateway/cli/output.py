@@ -21,6 +21,7 @@ from gateway.cli.text import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+GAP = 2
 PIPE_COLUMNS = 10_000
 """Through a pipe no row wraps."""
 
@@ -35,10 +36,14 @@ STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column or field: its title, and what it shows: a member's name, or a function of the item."""
+    """One column or field: its title, and what it shows: a member's name, or a function of the item.
+
+    A `whole` one is never broken at its spaces.
+    """
 
     title: str
     value: str | Callable[[Item], object]
+    whole: bool = False
 
     def of(self, item: Item) -> str:
         value = self.value(item) if callable(self.value) else item.get(self.value)
@@ -65,7 +70,7 @@ def print_list(session: Session, items: Iterable[Item], columns: Sequence[Column
         return
     rows = [[column.of(item) for column in columns] for item in items]
     if rows:
-        print_table([column.title for column in columns], rows)
+        print_table(columns, rows)
     else:
         click.echo(empty, err=True)
 
@@ -89,17 +94,28 @@ def print_fields(item: Item, fields: Sequence[Column]) -> None:
         screen.print(line, soft_wrap=True)
 
 
-def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    # An id or a URL that is broken apart cannot be copied: rather let a narrow terminal wrap the line itself.
+    needed = [_widest(column, [column.title, *(row[place] for row in rows)]) for place, column in enumerate(columns)]
     screen = console()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in titles:
-        table.add_column(title, overflow="fold" if screen.is_terminal else "ignore")
+    screen.width = max(screen.width, sum(needed) + GAP * len(needed))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for column, width in zip(columns, needed, strict=True):
+        table.add_column(column.title, min_width=width + GAP, no_wrap=column.whole)
     for row in rows:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     screen.print(table)
+
+
+def _widest(column: Column, cells: Iterable[str]) -> int:
+    """The columns of the screen that the longest part takes which may not be broken."""
+    from rich.cells import cell_len
+
+    parts = (part for cell in cells for part in ([cell] if column.whole else cell.split()))
+    return max(map(cell_len, parts), default=0)
 
 
 def print_json(value: object) -> None:

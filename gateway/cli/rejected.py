@@ -22,7 +22,7 @@ def _errors(item: Item) -> str:
 
 COLUMNS = (
     Column("ID", "id"),
-    Column("Received", lambda item: local_time(item.get("received_at"))),
+    Column("Received", lambda item: local_time(item.get("received_at")), whole=True),
     Column("Type", "type"),
     Column("Errors", _errors),
 )

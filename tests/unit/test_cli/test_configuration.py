@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.output import Column, print_table
+
 from .conftest import Run
 from .stub import Said, Seen, StubGateway
 
@@ -191,3 +193,16 @@ def test_a_port_is_closed_by_its_number(run: Run, gateway: StubGateway) -> None:
 def test_a_port_that_is_none_is_wrong_usage(run: Run, gateway: StubGateway) -> None:
     assert run("port", "open", "70000").exit_code == 2
     assert not gateway.requests
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_no_terminal_is_too_narrow_for_an_id_or_a_url(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    url = "https://crm.example.com/hooks/calls/of/this/center"
+    print_table([Column("ID", "id"), Column("Events", "events"), Column("URL", "url")], [[WEBHOOK_ID, "a, b, c", url]])
+    shown = capsys.readouterr().out
+    assert WEBHOOK_ID in shown
+    assert url in shown

@@ -132,6 +132,16 @@ def test_following_asks_only_for_the_time_in_which_something_may_still_appear(
     assert gateway.last.query["from"] > "2026-01-31T12:59"
 
 
+def test_following_waits_for_a_gateway_that_restarts(gateway: StubGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "POLL_S", 0.0)
+    gone = Said(503, {"detail": "it is stopping"})
+    polls = iter([Said(200, {"items": [attempt(1)]}), gone, gone, Said(200, {"items": [attempt(2)]})])
+    gateway.on_call("GET", "/api/v1/logs", lambda _: next(polls))
+    with Client(gateway.url, "t") as client:
+        following = logs.followed(client, {}, backlog=10)
+        assert [next(following)["id"] for _ in range(2)] == ["a1", "a2"]
+
+
 def test_following_has_no_end(run: Run) -> None:
     assert run("logs", "--follow", "--to", "2026-01-31").exit_code == 2
 
