@@ -89,10 +89,13 @@ async def measure(
     after = Costs.of(gateway)
     stats = await target.stats()
     events = max(1, report["accepted"])
+    last_ns = max(
+        (path["last_ns"] for path in stats["paths"].values() if path["delivered"]), default=report["ended_ns"]
+    )
     taken = Measurement(
         events=report["accepted"],
         deliveries=stats["delivered"],
-        seconds=max(stats["last_ns"] - report["started_ns"], 1) / 1e9,
+        seconds=(last_ns - report["started_ns"]) / 1e9,
         gateway_us_per_event=(after.gateway_s - before.gateway_s) * 1e6 / events,
         postgres_us_per_event=(after.postgres_s - before.postgres_s) * 1e6 / events,
         lag_ms=stats["lag_ms"],

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from aiohttp import ClientSession
 
 from bench import machine
 from bench.load import Plan
-from bench.process import ADMIN_TOKEN, REPOSITORY, Gateway
+from bench.process import ADMIN_TOKEN, REPOSITORY, Gateway, free_port
 from bench.traffic import FIRST_CALL_ID
 
 GATEWAY_CORE = 0
@@ -107,13 +107,32 @@ class TargetClient:
             return answer
 
 
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What is set up on a gateway before it is measured, done once for all scenarios that name it."""
+
+    name: str
+    set_up: Callable[[Gateway, TargetClient], Awaitable[None]]
+
+
+async def _nothing(gateway: Gateway, target: TargetClient) -> None:
+    """A fresh gateway: only its database has been created."""
+
+
+FRESH = Preparation("fresh", _nothing)
+
+
 class Rig:
-    """Makes the parts. One data directory is prepared once and copied for every gateway."""
+    """Makes the parts. A data directory is prepared once and copied for every gateway that starts from it.
+
+    All targets have the same two ports, one after the other, so that a prepared webhook leads to each of them.
+    """
 
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
         self._folder = Path()
-        self._template: Path | None = None
+        self._templates: dict[str, Path] = {}
+        self._target_ports = {"port": free_port(), "tls_port": free_port()}
         self._loads = 0
         self._gateways = 0
         self.certificate: Certificate
@@ -132,8 +151,9 @@ class Rig:
 
     async def target(self, stack: AsyncExitStack) -> TargetClient:
         """A target with a plain and a TLS port, for as long as `stack` is open."""
+        ports = ("--port", str(self._target_ports["port"]), "--tls-port", str(self._target_ports["tls_port"]))
         files = ("--certificate", str(self.certificate.chain), "--key", str(self.certificate.key))
-        child = await stack.enter_async_context(Child("bench.target", *files, core=OTHER_CORE))
+        child = await stack.enter_async_context(Child("bench.target", *ports, *files, core=OTHER_CORE))
         return TargetClient(self._session, child.ports)
 
     async def floor(self, stack: AsyncExitStack, urls: list[str]) -> Child:
@@ -141,22 +161,34 @@ class Rig:
         return await stack.enter_async_context(Child("bench.floor", *authority, *urls, core=GATEWAY_CORE))
 
     async def gateway(
-        self, stack: AsyncExitStack, target: TargetClient, environment: Mapping[str, str] | None = None
+        self,
+        stack: AsyncExitStack,
+        target: TargetClient,
+        *,
+        environment: Mapping[str, str] | None = None,
+        prepared: Preparation = FRESH,
     ) -> Gateway:
-        """A gateway on a fresh copy of the prepared data directory, that may call the target's two ports."""
-        if self._template is None:
-            self._template = self._folder / "template"
-            async with Gateway(self._template):
-                pass
+        """A gateway on a fresh copy of a prepared data directory; it may call the target's two ports."""
+        template = self._templates.get(prepared.name)
+        if template is None:
+            template = self._folder / prepared.name
+            async with self._on(template) as gateway:
+                await prepared.set_up(gateway, target)
+            self._templates[prepared.name] = template
         self._gateways += 1
         data_dir = self._folder / f"gateway-{self._gateways}"
-        await _run("cp", "-a", str(self._template), str(data_dir))
+        await _run("cp", "-a", str(template), str(data_dir))
         stack.callback(shutil.rmtree, data_dir, ignore_errors=True)
-        trusted = {"SSL_CERT_FILE": str(self.certificate.authority)}
-        gateway = Gateway(data_dir, egress_ports=target.ports.values(), environment={**trusted, **(environment or {})})
+        gateway = self._on(data_dir, environment)
         await stack.enter_async_context(gateway)
         pin(gateway)
         return gateway
+
+    def _on(self, data_dir: Path, environment: Mapping[str, str] | None = None) -> Gateway:
+        trusted = {"SSL_CERT_FILE": str(self.certificate.authority)}
+        return Gateway(
+            data_dir, egress_ports=self._target_ports.values(), environment={**trusted, **(environment or {})}
+        )
 
     async def load(self, plan: Plan) -> dict[str, Any]:
         """Runs the generator with its own range of call ids and returns its report."""

@@ -17,7 +17,7 @@ from bench import machine
 from bench.load import Plan
 from bench.measure import Measurement, drained, floor_us_per_event, measure
 from bench.process import ADMIN_TOKEN, Gateway
-from bench.rig import Rig, TargetClient, pin, plan
+from bench.rig import Preparation, Rig, TargetClient, pin, plan
 from bench.traffic import TYPES
 
 WARM_UP_S = 1.0
@@ -28,6 +28,8 @@ MANY_WEBHOOKS = 1000
 SET_UP_AT_ONCE = 20
 BACKLOG_EVENTS = 200_000
 QUICK_BACKLOG_EVENTS = 20_000
+BACKLOG_S = 40.0
+"""A backlog that is not complete by then stays smaller; the notes say how large it was."""
 RECOVERED_EVENTS = 100_000
 RETRY_SOON = ",".join(["1s"] + ["2s"] * 98)
 """So that a drain is bound by the gateway, and not by waits of hours that the default schedule makes."""
@@ -98,12 +100,7 @@ async def many(run: Run, *, skew: float) -> Measurement:
     """A thousand tenants with a webhook each, which share the load evenly, or by Zipf's law."""
     async with AsyncExitStack() as stack:
         target = await run.rig.target(stack)
-        gateway = await run.rig.gateway(stack, target)
-        for first in range(0, MANY_WEBHOOKS, SET_UP_AT_ONCE):
-            async with asyncio.TaskGroup() as group:
-                for place in range(first, first + SET_UP_AT_ONCE):
-                    added = add_webhook(gateway, target.url(f"/t/{place:04}"), tenant=f"tenant-{place:04}")
-                    group.create_task(added)
+        gateway = await run.rig.gateway(stack, target, prepared=Preparation("many", add_many))
         shape: dict[str, Any] = {"tenants": MANY_WEBHOOKS, "skew": skew, "connections": SINGLE_CONNECTIONS}
         await warm_up(run, gateway, target, fan_out=1, **shape)
         taken, _ = await measure(run.rig, gateway, target, plan(gateway, run.seconds, **shape), fan_out=1)
@@ -151,11 +148,11 @@ async def backlog(run: Run) -> Measurement:
     events = QUICK_BACKLOG_EVENTS if run.quick else BACKLOG_EVENTS
     async with AsyncExitStack() as stack:
         target = await run.rig.target(stack)
-        gateway = await run.rig.gateway(stack, target, {"GATEWAY_RETRY_SCHEDULE": RETRY_SOON})
+        gateway = await run.rig.gateway(stack, target, environment={"GATEWAY_RETRY_SCHEDULE": RETRY_SOON})
         for name in ("dead", "healthy-1", "healthy-2"):
             await add_webhook(gateway, target.url(f"/t/{name}"), max_in_flight=64)
         await target.set("/t/dead", failure_rate=1.0, failure_status=503)
-        load = plan(gateway, 120.0, batch=BATCH, connections=BATCH_CONNECTIONS, max_events=events)
+        load = plan(gateway, BACKLOG_S, batch=BATCH, connections=BATCH_CONNECTIONS, max_events=events)
         taken, _ = await measure(run.rig, gateway, target, load, fan_out=2)
         await target.set("/t/dead", failure_rate=0.0)
         drain_s = await _timed(drained(target, taken.events * 3))
@@ -175,10 +172,10 @@ async def restart(run: Run) -> Measurement:
     events = QUICK_BACKLOG_EVENTS if run.quick else RECOVERED_EVENTS
     async with AsyncExitStack() as stack:
         target = await run.rig.target(stack)
-        gateway = await run.rig.gateway(stack, target, {"GATEWAY_RETRY_SCHEDULE": RETRY_SOON})
+        gateway = await run.rig.gateway(stack, target, environment={"GATEWAY_RETRY_SCHEDULE": RETRY_SOON})
         await add_webhook(gateway, target.url("/t/dead"), max_in_flight=64)
         await target.set("*", failure_rate=1.0, failure_status=503)
-        load = plan(gateway, 120.0, batch=BATCH, connections=BATCH_CONNECTIONS, max_events=events)
+        load = plan(gateway, BACKLOG_S, batch=BATCH, connections=BATCH_CONNECTIONS, max_events=events)
         taken, _ = await measure(run.rig, gateway, target, load, fan_out=0)
         gateway.kill9()
         await gateway.ended()
@@ -224,6 +221,15 @@ async def add_webhook(gateway: Gateway, url: str, *, access_id: str | None = Non
         body["access_id"] = access_id
     created: Mapping[str, Any] = await gateway.api("POST", "/webhooks", body)
     return str(created["id"])
+
+
+async def add_many(gateway: Gateway, target: TargetClient) -> None:
+    """`MANY_WEBHOOKS` tenants with a webhook each."""
+    for first in range(0, MANY_WEBHOOKS, SET_UP_AT_ONCE):
+        async with asyncio.TaskGroup() as group:
+            for place in range(first, first + SET_UP_AT_ONCE):
+                added = add_webhook(gateway, target.url(f"/t/{place:04}"), tenant=f"tenant-{place:04}")
+                group.create_task(added)
 
 
 SCENARIOS = (

@@ -196,16 +196,16 @@ def failure(status: int) -> bytes:
     return head % (status, len(body)) + body
 
 
-async def serve(*, certificate: str | None, key: str | None) -> None:
-    """Serves on free loopback ports, plain and, with a certificate, over TLS, until cancelled."""
+async def serve(*, port: int, tls_port: int, certificate: str | None, key: str | None) -> None:
+    """Serves on loopback (port 0: any free one), plain and, with a certificate, over TLS, until cancelled."""
     loop = asyncio.get_running_loop()
     target = Target()
-    plain = await loop.create_server(lambda: TargetProtocol(target), "127.0.0.1", 0, backlog=1024)
+    plain = await loop.create_server(lambda: TargetProtocol(target), "127.0.0.1", port, backlog=1024)
     ports = {"port": plain.sockets[0].getsockname()[1]}
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-        tls = await loop.create_server(lambda: TargetProtocol(target), "127.0.0.1", 0, ssl=context, backlog=1024)
+        tls = await loop.create_server(lambda: TargetProtocol(target), "127.0.0.1", tls_port, ssl=context, backlog=1024)
         ports["tls_port"] = tls.sockets[0].getsockname()[1]
     print(json.dumps(ports), flush=True)
     await asyncio.Event().wait()
@@ -213,10 +213,11 @@ async def serve(*, certificate: str | None, key: str | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=0, help="any free one unless set")
+    parser.add_argument("--tls-port", type=int, default=0)
     parser.add_argument("--certificate", help="PEM file; serves TLS on a second port")
     parser.add_argument("--key", help="PEM file of the certificate's key")
-    arguments = parser.parse_args()
-    uvloop.run(serve(certificate=arguments.certificate, key=arguments.key))
+    uvloop.run(serve(**vars(parser.parse_args())))
 
 
 if __name__ == "__main__":
