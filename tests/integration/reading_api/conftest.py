@@ -12,8 +12,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from gateway.admin.calls import CallApi
+from gateway.admin.event_types import EventTypeApi
+from gateway.admin.events import EventApi
+from gateway.admin.logs import LogApi
 from gateway.admin.openapi import OpenApi
-from gateway.admin.reading import reading_routes
+from gateway.admin.rejected import RejectedApi
+from gateway.admin.replays import ReplayApi
 from gateway.admin.routes import add_routes
 from gateway.catalog import BY_NAME, check
 from gateway.egress.policy import EgressPolicy
@@ -23,6 +28,7 @@ from gateway.ingress.tokens import TokenBook, mint
 from gateway.log import AttemptRecord, DeliveryRow, NewEvent
 from gateway.model import DeliveryState, ErrorKind, Event, Role, Token, Webhook, WebhookState, shard_of
 from gateway.registry import Registry
+from gateway.store.attempt_log import AttemptLog
 from gateway.store.config import ConfigStore
 from gateway.store.log import Fence, PostgresLog
 from gateway.store.partitions import make_partitions
@@ -31,6 +37,7 @@ from gateway.store.rejected import RejectedStore
 from gateway.store.replays import ReplayStore
 from gateway.store.secrets import SecretBox
 from gateway.store.session import Session
+from gateway.store.timeline import Timeline
 
 FENCE = Fence("test", 1)
 
@@ -196,16 +203,15 @@ async def api(database: str) -> AsyncIterator[Api]:
         api = Api(database, pool)
         await api.registry.load()
         api.token = await api.token_for(Role.ADMIN)
-        routes = reading_routes(
-            api.database,
-            api.registry,
-            rejected=api.rejected,
-            replays=api.replays,
-            submit=api.submit,
-            ids=api.ids,
-            nudge=api.nudge,
-            wake=api.wake,
-        )
+        timeline = Timeline(api.database)
+        routes = [
+            *LogApi(AttemptLog(api.database), api.registry).routes(),
+            *EventApi(timeline).routes(),
+            *CallApi(timeline, api.registry).routes(),
+            *ReplayApi(api.replays, api.registry, nudge=api.nudge, wake=api.wake).routes(),
+            *RejectedApi(api.rejected, api.registry, submit=api.submit, ids=api.ids).routes(),
+            *EventTypeApi().routes(),
+        ]
         app = web.Application(middlewares=[problem_middleware])
         add_routes(app, [*routes, *OpenApi(routes).routes()], tokens=api.tokens)
         async with TestClient(TestServer(app)) as api.client:
