@@ -3,7 +3,8 @@
 A lane is either *direct*: its events stay in memory, and the few calls that are in trouble are parked in the
 store; or *spilling*: it is behind (or held), everything new goes to the store and is read back in order.
 Invariant while direct: `rows` holds every stored delivery that is not also queued in memory, so a new event of
-one of their calls is put behind them.
+one of their calls is put behind them. Invariant always: while a row of a call is being written or removed, and
+until a load that began before is over, nothing that the store says of this call is believed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gateway.delivery.delivery import Delivery
+from gateway.log import DeliveryRow
 
 RETURN_ROWS = 1_000
 """A spilling lane with no more stored deliveries than this may go back to direct."""
@@ -32,6 +34,9 @@ class Backlog:
         self._parked: Counter[str] = Counter()
         self._forgotten: set[str] | None = None
         """While returning to direct: what was removed since; the store's answer may still contain it."""
+        self._writing: Counter[str] = Counter()
+        self._written: set[str] | None = None
+        """While a load is under way: the calls of which something was written since it began."""
 
     @property
     def exists(self) -> bool:
@@ -63,11 +68,39 @@ class Backlog:
         delivery.stored = True
         self.in_memory[delivery.event.id] = delivery
 
+    def writes(self, delivery: Delivery) -> None:
+        """Something about its row is on its way to the store; `written` must follow."""
+        self._writing[_key(delivery.event.id, delivery.call_key)] += 1
+
+    def written(self, delivery: Delivery) -> None:
+        """It is committed: the next load tells the truth about its call."""
+        key = _key(delivery.event.id, delivery.call_key)
+        self._writing[key] -= 1
+        if not self._writing[key]:
+            del self._writing[key]
+        if self._written is not None:
+            self._written.add(key)
+        self.load_now = True
+
+    def begin_load(self) -> None:
+        self._written = set()
+
+    def end_load(self) -> None:
+        self._written = None
+
+    def is_outdated(self, row: DeliveryRow) -> bool:
+        """May a row that a load has brought have changed, or an earlier one of its call come, since it was read?"""
+        key = _key(row.event_id, row.call_key)
+        return (
+            row.event_id in self.in_memory
+            or key in self._writing
+            or (self._written is not None and key in self._written)
+        )
+
     def forget(self, delivery: Delivery) -> None:
         """Its row is gone, or has become a failed one, which nothing waits for."""
         event_id = delivery.event.id
         self.in_memory.pop(event_id, None)
-        self.load_now = True
         if self._forgotten is not None:
             self._forgotten.add(event_id)
         if event_id in self._rows:
@@ -98,3 +131,8 @@ class Backlog:
         self._rows[event_id] = call_key
         if call_key is not None:
             self._parked[call_key] += 1
+
+
+def _key(event_id: str, call_key: str | None) -> str:
+    """What is kept in order with it: its call, or it alone."""
+    return event_id if call_key is None else call_key

@@ -68,6 +68,7 @@ class Lane:
         self._around = surroundings
         self._wire: Wire | None = None
         self._pool: Pool | None = None
+        self._connections = 0
         self._retired: set[asyncio.Task[None]] = set()
         self._rate: RateLimit | None = None
         self._fresh: deque[Delivery] = deque()
@@ -103,15 +104,16 @@ class Lane:
                 self.pump()
 
     def resume(self, due: Due) -> None:
-        """Take back a stored delivery whose time has come; one that is in memory already is left alone."""
-        if self._closed or due.row.event_id in self.backlog.in_memory or len(self._retries) >= RETRIES:
+        """Take back a stored delivery whose time has come, unless it is in memory already or is being written."""
+        if self._closed or self.backlog.is_outdated(due.row) or len(self._retries) >= RETRIES:
             return
         delivery = Delivery(due.event, call_key=due.row.call_key, mark=None, accepted_at=None)
         delivery.attempts = due.row.attempts
         delivery.tries = due.row.tries
         delivery.wait_until = due.row.wait_until
         delivery.replay_id = due.row.replay_id
-        delivery.overtakes = due.overtakes
+        if due.overtakes not in self.backlog.in_memory:  # else it goes first
+            delivery.overtakes = due.overtakes
         self.backlog.resumes(delivery)
         self._queue(delivery, self._retries if due.row.tries else self._fresh)
 
@@ -150,7 +152,8 @@ class Lane:
         if self.breaker.state is not BreakerState.CLOSED:
             now = self._around.clock.monotonic_s()
             if not self.breaker.room(now, len(self._flying)):
-                self._wake_in(self.breaker.probe_at - now)
+                if not self._flying:  # else the end of what is in flight looks here again
+                    self._wake_in(self.breaker.probe_at - now)
                 return None
         queue = self._fresh or self._retries
         # Fresh events go first, and keep half of the concurrency to themselves: a returning target is not
@@ -199,7 +202,7 @@ class Lane:
     def _succeed(self, delivery: Delivery, record: AttemptRecord) -> None:
         if delivery.stored:
             key = (self.webhook.id, delivery.event.id)
-            self._add(Entry(delivery, record, removed=key, recorded=self._forgotten))
+            self._write(Entry(delivery, record, removed=key, recorded=self._forgotten), delivery)
         else:
             self._add(Entry(delivery, record))
         self._leave_queue(delivery)
@@ -230,7 +233,8 @@ class Lane:
         if given_up:
             self._around.metrics.given_up()
         self.backlog.stores(delivery, keeps=False)
-        self._add(Entry(delivery, record, row=row, recorded=self._forgotten if given_up else self._written))
+        recorded = self._forgotten if given_up else self._written
+        self._write(Entry(delivery, record, row=row, recorded=recorded), delivery)
         if delivery.call_key is not None:
             for follower in self._calls.pop(delivery.call_key) or ():
                 self._put_away(follower, queued=True)
@@ -275,9 +279,8 @@ class Lane:
                 self._add_row(delivery, DeliveryState.QUEUED)
 
     def spill(self) -> None:
-        """Go by what is stored from now on: it is behind, or rows were added from outside."""
-        if self._aside is None:
-            self.backlog.spill()
+        """Go by what is stored from now on: rows were added from outside. It also stops a return to direct."""
+        self.backlog.spill()
 
     def begin_return(self) -> bool:
         """Stop storing what is new, so that the store can tell what is left; `end_return` must follow."""
@@ -318,7 +321,7 @@ class Lane:
         return self.webhook.state is WebhookState.ACTIVE and self._wire is not None
 
     def _equip(self) -> None:
-        """Build what depends on the webhook's settings. Connections are kept while they lead to the same place."""
+        """Build what depends on the webhook's settings. Connections are kept while they would be made alike."""
         before = self._wire
         webhook = self.webhook
         try:
@@ -328,12 +331,14 @@ class Lane:
             self._wire = None
         if self._rate is None or self._rate.per_s != webhook.rate_per_s:
             self._rate = None if webhook.rate_per_s is None else RateLimit(webhook.rate_per_s)
-        if self._wire is None or before is None or before.url != self._wire.url or not self._is_active:
+        moved = self._wire is None or before is None or before.url != self._wire.url
+        if moved or webhook.max_in_flight != self._connections or not self._is_active:
             if self._pool is not None:
                 self._retire(self._pool)
             self._pool = None
         if self._pool is None and self._is_active:
-            self._pool = self._around.transport.pool(max_connections=webhook.max_in_flight)
+            self._connections = webhook.max_in_flight
+            self._pool = self._around.transport.pool(max_connections=self._connections)
         if not self._is_active:
             self.backlog.spill()
 
@@ -405,7 +410,7 @@ class Lane:
 
     def _add_row(self, delivery: Delivery, state: DeliveryState) -> None:
         row = delivery.row(self.webhook.id, state, self._around.clock.now())
-        self._add(Entry(delivery, row=row, recorded=self._written))
+        self._write(Entry(delivery, row=row, recorded=self._written), delivery)
 
     def _set_deadline(self, delivery: Delivery, now_s: float) -> None:
         """From when on it waits no longer for earlier events of its call: counted from when it first has to."""
@@ -416,13 +421,17 @@ class Lane:
     def _add(self, entry: Entry) -> None:
         self._around.recorder.add(entry)
 
+    def _write(self, entry: Entry, delivery: Delivery) -> None:
+        self.backlog.writes(delivery)
+        self._add(entry)
+
     def _written(self, delivery: Delivery) -> None:
-        self.backlog.load_now = True
+        self.backlog.written(delivery)
         self._around.nudge()
 
     def _forgotten(self, delivery: Delivery) -> None:
         self.backlog.forget(delivery)
-        self._around.nudge()
+        self._written(delivery)
 
     def _unsettled(self) -> Iterable[Delivery]:
         yield from self._flying
@@ -431,8 +440,13 @@ class Lane:
             yield from followers or ()
 
     def _wake_in(self, wait_s: float) -> None:
-        if self._wake is None or self._wake.cancelled():
-            self._wake = asyncio.get_running_loop().call_later(max(wait_s, 0.001), self._woken)
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(wait_s, 0.001)
+        if self._wake is not None:
+            if self._wake.when() <= at:
+                return
+            self._wake.cancel()
+        self._wake = loop.call_at(at, self._woken)
 
     def _woken(self) -> None:
         self._wake = None

@@ -60,11 +60,18 @@ class Loader:
         if not wants:
             return
         brought = dict.fromkeys((want.webhook_id for want in wants), 0)
-        for due in await self._log.load_due(wants, self._clock.now()):
-            brought[due.row.webhook_id] += 1
-            lane = self.lanes.get(due.row.webhook_id)
-            if lane is not None:
-                lane.resume(due)
+        loading = [self.lanes[want.webhook_id].backlog for want in wants]
+        for backlog in loading:
+            backlog.begin_load()
+        try:
+            for due in await self._log.load_due(wants, self._clock.now()):
+                brought[due.row.webhook_id] += 1
+                lane = self.lanes.get(due.row.webhook_id)
+                if lane is not None:
+                    lane.resume(due)
+        finally:
+            for backlog in loading:
+                backlog.end_load()
         for want in wants:
             lane = self.lanes.get(want.webhook_id)
             if lane is None:

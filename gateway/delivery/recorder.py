@@ -76,14 +76,15 @@ class Recorder:
                 self._arrived.clear()
                 await self._arrived.wait()
             batch = [self._entries.popleft() for _ in range(min(len(self._entries), BATCH_ENTRIES))]
+            before = self._committed
             try:
                 await self._commit(batch)
             except Unavailable as error:
                 log.warning("recorder_commit_failed", error=str(error), entries=len(batch), waiting=len(self._entries))
-                self._entries.extendleft(reversed(batch))  # again, in the same order, with the same ids
+                left = batch[self._committed - before :]  # a batch that was split may have been committed in part
+                self._entries.extendleft(reversed(left))  # again, in the same order, with the same ids
                 await asyncio.sleep(PAUSE_S)
                 continue
-            self._committed += len(batch)
             async with self._flushed:
                 self._flushed.notify_all()
             if len(self._entries) < FULL_ENTRIES // 2:
@@ -105,6 +106,7 @@ class Recorder:
             await self._log.record([], changed=changed, removed=removed)
         self._metrics.recorder_commit_seconds.observe(perf_counter() - began)
         self._metrics.recorder_batch_attempts.observe(len(attempts))
+        self._committed += len(batch)
         for entry in batch:
             _settle(entry)
 

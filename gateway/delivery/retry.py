@@ -32,7 +32,7 @@ def parse_retry_after(value: str, now_s: float) -> float | None:
         return float(value[:9])
     try:
         at = parsedate_to_datetime(value)
-    except (ValueError, IndexError, TypeError):
+    except (ValueError, IndexError, TypeError, OverflowError):  # targets may send anything
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
