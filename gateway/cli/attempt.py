@@ -21,8 +21,8 @@ def result(item: Item) -> str:
     return str(item.get("error") or "")
 
 
-TIME = Column("Time", lambda item: local_time(item.get("started_at"), millis=True), whole=True)
-TOOK = Column("Took", lambda item: millis(item.get("duration_ms")), whole=True)
+TIME = Column("Time", lambda item: local_time(item.get("started_at"), millis=True))
+TOOK = Column("Took", lambda item: millis(item.get("duration_ms")))
 RESULT = Column("Result", result)
 FIELDS = (
     Column("Log ID", "id"),

@@ -9,11 +9,11 @@ from gateway.cli.output import Column, print_list
 from gateway.cli.text import local_time
 
 COLUMNS = (
-    Column("Time", lambda item: local_time(item.get("at")), whole=True),
+    Column("Time", lambda item: local_time(item.get("at"))),
     Column("Who", "actor"),
     Column("Did", "action"),
     Column("To", "resource"),
-    Column("Detail", lambda item: item.get("detail") or None),
+    Column("Detail", lambda item: item.get("detail") or None, wraps=True),
 )
 
 

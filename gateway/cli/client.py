@@ -39,14 +39,9 @@ class CliError(click.ClickException):
 
 
 class Refused(CliError):
-    """The gateway said no (4xx). `status` and `problem` are what it answered."""
+    """The gateway said no (4xx), or what it said makes no sense."""
 
     exit_code = 1
-
-    def __init__(self, message: str, *, status: int = 0, problem: Item | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.problem = problem or {}
 
 
 class Unreachable(CliError):
@@ -73,12 +68,12 @@ class Answer:
         try:
             return json.loads(self.body)
         except ValueError:
-            raise Refused("The answer is not JSON: is the URL that of a gateway?", status=self.status) from None
+            raise Refused("The answer is not JSON: is the URL that of a gateway?") from None
 
     def item(self) -> Item:
         value = self.json()
         if not isinstance(value, dict):
-            raise Refused("The answer is not a JSON object: is the URL that of a gateway?", status=self.status)
+            raise Refused("The answer is not a JSON object: is the URL that of a gateway?")
         return value
 
 
@@ -216,7 +211,7 @@ def problem_error(answer: Answer, *, url: str) -> CliError:
         message += f"\nTry again in {answer.headers['retry-after']} s."
     if answer.status >= 500:
         return GatewayUnavailable(message)
-    return Refused(message, status=answer.status, problem=problem)
+    return Refused(message)
 
 
 def _problem(answer: Answer) -> Item | None:

@@ -38,12 +38,12 @@ STYLES = {
 class Column:
     """One column or field: its title, and what it shows: a member's name, or a function of the item.
 
-    A `whole` one is never broken at its spaces.
+    One that `wraps` may be broken at its spaces where the terminal is narrow.
     """
 
     title: str
     value: str | Callable[[Item], object]
-    whole: bool = False
+    wraps: bool = False
 
     def of(self, item: Item) -> str:
         value = self.value(item) if callable(self.value) else item.get(self.value)
@@ -103,8 +103,8 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
     screen = console()
     screen.width = max(screen.width, sum(needed) + GAP * len(needed))
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for column, width in zip(columns, needed, strict=True):
-        table.add_column(column.title, min_width=width + GAP, no_wrap=column.whole)
+    for column in columns:
+        table.add_column(column.title, no_wrap=not column.wraps)
     for row in rows:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     screen.print(table)
@@ -114,7 +114,7 @@ def _widest(column: Column, cells: Iterable[str]) -> int:
     """The columns of the screen that the longest part takes which may not be broken."""
     from rich.cells import cell_len
 
-    parts = (part for cell in cells for part in ([cell] if column.whole else cell.split()))
+    parts = (part for cell in cells for part in (cell.split() if column.wraps else [cell]))
     return max(map(cell_len, parts), default=0)
 
 

@@ -22,9 +22,9 @@ def _errors(item: Item) -> str:
 
 COLUMNS = (
     Column("ID", "id"),
-    Column("Received", lambda item: local_time(item.get("received_at")), whole=True),
+    Column("Received", lambda item: local_time(item.get("received_at"))),
     Column("Type", "type"),
-    Column("Errors", _errors),
+    Column("Errors", _errors, wraps=True),
 )
 
 

@@ -16,8 +16,8 @@ COLUMNS = (
     Column("Role", "role"),
     Column("Tenant", "tenant"),
     Column("Prefix", "prefix"),
-    Column("Created", lambda item: local_time(item["created_at"]) if item.get("created_at") else "", whole=True),
-    Column("Expires", lambda item: local_time(item["expires_at"]) if item.get("expires_at") else "never", whole=True),
+    Column("Created", lambda item: local_time(item["created_at"]) if item.get("created_at") else ""),
+    Column("Expires", lambda item: local_time(item["expires_at"]) if item.get("expires_at") else "never"),
 )
 
 

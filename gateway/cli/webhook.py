@@ -18,10 +18,10 @@ COLUMNS = (
     Column("ID", "id"),
     Column("Name", "name"),
     Column("State", "state"),
-    Column("Events", "events"),
+    Column("Events", "events", wraps=True),
     Column("Method", "method"),
     Column("URL", "url"),
-    Column("Reason", "reason"),
+    Column("Reason", "reason", wraps=True),
 )
 FIELDS = (
     *COLUMNS,

@@ -202,7 +202,10 @@ def test_no_terminal_is_too_narrow_for_an_id_or_a_url(
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     url = "https://crm.example.com/hooks/calls/of/this/center"
-    print_table([Column("ID", "id"), Column("Events", "events"), Column("URL", "url")], [[WEBHOOK_ID, "a, b, c", url]])
+    print_table(
+        [Column("ID", "id"), Column("Events", "events", wraps=True), Column("URL", "url")],
+        [[WEBHOOK_ID, "a, b, c", url]],
+    )
     shown = capsys.readouterr().out
     assert WEBHOOK_ID in shown
     assert url in shown
