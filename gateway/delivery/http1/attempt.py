@@ -45,7 +45,11 @@ class Attempt:
 
     def end(self, outcome: Outcome) -> None:
         self._deadlines.forget(self)
-        self._done(outcome)
+        try:
+            self._done(outcome)
+        except Exception as error:  # it never should; but what it would unwind here belongs to other attempts too
+            told = {"message": "an attempt's outcome could not be taken", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(told)
 
     def fail(self, failure: failures.Failure) -> None:
         """End without an answer. The carrier lets go first: what `done` starts next shall find room."""

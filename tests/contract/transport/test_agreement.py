@@ -98,5 +98,7 @@ def test_the_transports_read_the_same_out_of_every_well_formed_answer() -> None:
             assert reference.response is not None
             assert fast.response == reference.response
 
-        agree()
-        runner.run(both.stop())
+        try:
+            agree()
+        finally:
+            runner.run(both.stop())

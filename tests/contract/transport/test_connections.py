@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.delivery.transport import Transport
-from gateway.model import ErrorKind
+from gateway.delivery.transport import Request, Transport
+from gateway.model import ErrorKind, Outcome
 
 from .caller import Caller, Listen
 from .conftest import MAX_CONNECTIONS
@@ -263,3 +263,20 @@ async def test_pools_share_no_connection(transport: Transport, listen: Listen) -
         assert (await Caller(transport.pool(max_connections=1)).start(target)).ok
 
     assert target.connections == 2
+
+
+async def test_a_caller_that_cannot_take_an_outcome_harms_no_other(transport: Transport, listen: Listen) -> None:
+    target = await listen(always_ok)
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    pool = transport.pool(max_connections=1)
+
+    def broken(outcome: Outcome) -> None:
+        raise LookupError(outcome.duration_us)
+
+    pool.send(Request("POST", target.url("/"), b"", b"", 5.0), broken)
+    await target.until(lambda: len(target.received) == 1)
+    outcome = await Caller(pool).start(target)
+
+    assert outcome.ok
+    assert [type(complaint["exception"]) for complaint in complaints] == [LookupError]
