@@ -14,8 +14,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypedDict, TypeVar
 
-import structlog
-
 from gateway.errors import EgressRefused, FieldError, Problem
 from gateway.http import invalid
 from gateway.ids import IdSource
@@ -32,19 +30,19 @@ from gateway.model import (
     WebhookState,
 )
 from gateway.registry_edit import Edit, State, TargetPolicy
-from gateway.store.config import ConfigStore, Outrun
+from gateway.store.config import Change, ConfigStore, Outrun
 from gateway.webhook_rules import access_errors, fit_error
 
 OVERLAP = timedelta(hours=24)
 """How long a rotated signing secret still signs, beside the new one."""
 EXPIRY_CHECK_S = 30.0
+BY_GATEWAY = "gateway"
+"""How the audit calls the program itself."""
 TENANTS_LIMIT = 10_000
 ACCESSES_LIMIT = 10_000
 WEBHOOKS_LIMIT = 10_000
 TOKENS_LIMIT = 10_000
 PORTS_LIMIT = 10_000
-
-log = structlog.get_logger(__name__)
 
 Thing = TypeVar("Thing")
 
@@ -123,7 +121,10 @@ class Registry:
         self._listeners.append(listener)
 
     async def load(self) -> None:
-        """Read everything from the store; at start, before anything asks."""
+        """Read everything from the store; at start, before anything asks.
+
+        Ports that the settings open or close since the last start unblock and block webhooks here.
+        """
         async with self._lock:
             await self._reload()
 
@@ -228,7 +229,7 @@ class Registry:
         """As it was saved: `blocked`, where its port is not open."""
         async with self._edit(by) as edit:
             _room(edit.state.webhooks, WEBHOOKS_LIMIT, "webhooks")
-            await self._save_webhook(edit, webhook)
+            await edit.save_webhook(self._checked(webhook, None, edit))
         return self._state.webhooks[webhook.id]
 
     async def change_webhook(self, webhook_id: str, changes: WebhookChanges, *, by: str) -> Webhook:
@@ -237,17 +238,12 @@ class Registry:
             old = _found(edit.state.webhooks, webhook_id)
             if changes.get("state", old.state) is not old.state:
                 changes = {"reason": None, **changes}
-            await self._save_webhook(edit, replace(old, **changes))
+            await edit.save_webhook(self._checked(replace(old, **changes), old, edit))
         return self._state.webhooks[webhook_id]
-
-    async def _save_webhook(self, edit: Edit, webhook: Webhook) -> None:
-        await edit.save_webhook(self._checked(webhook, edit))
-        await edit.settle()
 
     async def remove_webhook(self, webhook_id: str, *, by: str) -> None:
         async with self._edit(by) as edit:
             await edit.remove_webhook(_found(edit.state.webhooks, webhook_id))
-            await edit.settle()
 
     async def rotate_secret(self, webhook_id: str, secret: bytes, *, by: str) -> Webhook:
         """The new secret signs from now on, and the one before beside it for `OVERLAP`."""
@@ -298,21 +294,18 @@ class Registry:
             rule_id = known.get((port, host, tenant_id)) or self.new_id()
             rule = PortRule(rule_id, port, host, tenant_id, state)
             await edit.save_port(rule)
-            await edit.settle()
         return rule
 
     async def change_port(self, rule_id: str, state: PortState, *, by: str) -> PortRule:
         async with self._edit(by) as edit:
             rule = replace(_found(edit.state.ports, rule_id), state=state)
             await edit.save_port(rule)
-            await edit.settle()
         return rule
 
     async def remove_port(self, rule_id: str, *, by: str) -> None:
         """Close it. Webhooks that still need it are blocked, and ask for it anew."""
         async with self._edit(by) as edit:
             await edit.remove_port(_found(edit.state.ports, rule_id))
-            await edit.settle()
 
     # ── The mechanism ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -329,11 +322,14 @@ class Registry:
             state = self._state.copy()
             try:
                 async with self._store.change() as change:
-                    yield Edit(state, change, policy=self._policy, next_id=self.new_id, by=by)
+                    yield self._editing(state, change, by)
             except BaseException as error:
                 self._stale = isinstance(error, Outrun) or not isinstance(error, Problem)
                 raise
             self._adopt(state)
+
+    def _editing(self, state: State, change: Change, by: str) -> Edit:
+        return Edit(state, change, policy=self._policy, next_id=self.new_id, by=by)
 
     async def _reload(self) -> None:
         loaded = await self._store.load()
@@ -347,11 +343,11 @@ class Registry:
                 webhook.id: until for webhook, until in loaded.webhooks if until and webhook.signing_secrets[1:]
             },
         )
-        for webhook in state.webhooks.values():
-            try:
-                state.targets[webhook.id] = self._policy.parse_target(webhook.url)
-            except EgressRefused as refused:
-                log.warning("webhook_url_refused", webhook_id=webhook.id, reason=refused.detail)
+        async with self._store.change() as change:
+            edit = self._editing(state, change, BY_GATEWAY)
+            for webhook in state.webhooks.values():
+                edit.take_apart(webhook)
+            await edit.settle()
         self._adopt(state)
         self._stale = False
 
@@ -365,12 +361,16 @@ class Registry:
             for listener in self._listeners:
                 listener.webhook_removed(webhook_id)
         for webhook in state.webhooks.values():
-            if old.webhooks.get(webhook.id) != webhook:
+            known = old.webhooks.get(webhook.id)
+            if known is not webhook and known != webhook:
                 for listener in self._listeners:
                     listener.webhook_changed(webhook)
 
-    def _checked(self, webhook: Webhook, edit: Edit) -> Webhook:
-        """The webhook with its access as it is now. Problem 422 where the two do not fit, or the URL is refused."""
+    def _checked(self, webhook: Webhook, old: Webhook | None, edit: Edit) -> Webhook:
+        """The webhook with its access as it is now. Problem 422 where the two do not fit, or a new URL is refused.
+
+        An old URL that the policy has come to refuse is let be: such a webhook can still be renamed or paused.
+        """
         if webhook.access is not None:
             access = edit.state.accesses.get(webhook.access.id)
             if access is None or access.tenant_id != webhook.tenant_id:
@@ -378,11 +378,15 @@ class Registry:
             if error := fit_error(webhook, access):
                 raise invalid(FieldError("/access_id", error))
             webhook = replace(webhook, access=access)
+        if old is None or old.url != webhook.url:
+            self._check_url(webhook.url)
+        return webhook
+
+    def _check_url(self, url: str) -> None:
         try:
-            self._policy.check_literal(self._policy.parse_target(webhook.url))
+            self._policy.check_literal(self._policy.parse_target(url))
         except EgressRefused as refused:
             raise Problem(422, "egress-refused", refused.detail, errors=[FieldError("/url", refused.detail)]) from None
-        return webhook
 
 
 def _check_access(access: Access, edit: Edit) -> None:

@@ -1,8 +1,8 @@
 """One change to the configuration while it is being made: to a copy in memory and in one transaction.
 
-Owned by the registry, which adopts the copy once the transaction is committed. Invariant: when `settle`
-has run, a webhook is `blocked` exactly if it is not paused and its target's port is not open, and each
-closed port that a webhook needs has a row in which an operator can see and decide it.
+Owned by the registry, which adopts the copy once the transaction is committed. Invariant: after each step
+a webhook is `blocked` exactly if it is not paused and its target's port is not open, and each closed port
+that a webhook needs has a row in which an operator can see and decide it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 
 from gateway.audit_detail import created, differences
 from gateway.egress.target import Target
+from gateway.errors import EgressRefused
 from gateway.model import Access, PortRule, PortState, Tenant, Token, Webhook, WebhookState
 from gateway.store.audit import AuditEntry
 from gateway.store.config import Change
@@ -46,6 +47,8 @@ class State:
     old_until: dict[str, datetime] = field(default_factory=dict)
     targets: dict[str, Target] = field(default_factory=dict)
     """The URLs of the webhooks, taken apart. One that the policy would refuse today has none, and keeps its state."""
+    closed: dict[str, Way] = field(default_factory=dict)
+    """What the webhooks on closed ports need, by webhook; `Edit` keeps it."""
 
     def copy(self) -> State:
         return State(
@@ -56,6 +59,7 @@ class State:
             dict(self.ports),
             dict(self.old_until),
             dict(self.targets),
+            dict(self.closed),
         )
 
 
@@ -70,6 +74,7 @@ class Edit:
         self._policy = policy
         self._next_id = next_id
         self._by = by
+        self._decided: dict[int, list[PortRule]] | None = None
 
     async def audit(
         self, action: str, resource: str, tenant_id: int | None, detail: Mapping[str, object] | None = None
@@ -103,11 +108,17 @@ class Edit:
 
     async def save_webhook(self, webhook: Webhook, *, old_until: datetime | None = None) -> None:
         """Add or change a webhook. `old_until` starts the overlap of a rotation; None keeps the one under way."""
-        target = self._policy.parse_target(webhook.url)
-        self.state.targets[webhook.id] = target
         if old_until is not None:
             self.state.old_until[webhook.id] = old_until
-        await self._write_webhook(self._settled(webhook, target))
+        self.take_apart(webhook)
+        await self._write_webhook(self._settled(webhook))
+        await self._ask()
+
+    def take_apart(self, webhook: Webhook) -> None:
+        try:
+            self.state.targets[webhook.id] = self._policy.parse_target(webhook.url)
+        except EgressRefused:
+            self.state.targets.pop(webhook.id, None)
 
     async def _write_webhook(self, webhook: Webhook) -> None:
         old = self.state.webhooks.get(webhook.id)
@@ -117,10 +128,11 @@ class Edit:
 
     async def remove_webhook(self, webhook: Webhook) -> None:
         del self.state.webhooks[webhook.id]
-        self.state.old_until.pop(webhook.id, None)
-        self.state.targets.pop(webhook.id, None)
+        for known in (self.state.old_until, self.state.targets, self.state.closed):
+            known.pop(webhook.id, None)
         await self._change.remove_webhook(webhook.id)
         await self.audit("webhook.delete", webhook.id, webhook.tenant_id, created(webhook))
+        await self._ask()
 
     async def add_token(self, token: Token) -> None:
         self.state.tokens[token.id] = token
@@ -133,60 +145,75 @@ class Edit:
         await self.audit("token.revoke", token.id, token.tenant_id, {"name": token.name, "prefix": token.prefix})
 
     async def save_port(self, rule: PortRule) -> None:
+        """Decide on a port; the webhooks that it concerns are unblocked or blocked."""
+        await self._write_port(rule)
+        await self.settle()
+
+    async def remove_port(self, rule: PortRule) -> None:
+        """As if nobody had ever decided; webhooks that need the port are blocked and ask for it anew."""
+        await self._erase_port(rule)
+        await self.settle()
+
+    async def _write_port(self, rule: PortRule) -> None:
         old = self.state.ports.get(rule.id)
         self.state.ports[rule.id] = rule
+        self._decided = None
         await self._change.save_port(rule)
         await self._audit_saved("port", rule, old)
 
-    async def remove_port(self, rule: PortRule) -> None:
+    async def _erase_port(self, rule: PortRule) -> None:
         del self.state.ports[rule.id]
+        self._decided = None
         await self._change.remove_port(rule.id)
         await self.audit("port.delete", rule.id, rule.tenant_id, created(rule))
 
     async def settle(self) -> None:
         """Bring the webhooks' states and the questions to the operators in line with the ports that are open."""
-        closed: set[Way] = set()
-        for webhook_id, target in self.state.targets.items():
-            webhook = self.state.webhooks[webhook_id]
-            settled = self._settled(webhook, target)
+        for webhook in list(self.state.webhooks.values()):
+            settled = self._settled(webhook)
             if settled is not webhook:
                 await self._write_webhook(settled)
-            if not self._is_open(webhook, target):
-                closed.add((target.port, target.host, webhook.tenant_id))
-        await self._ask(closed)
+        await self._ask()
 
-    def _is_open(self, webhook: Webhook, target: Target) -> bool:
-        return self._policy.port_is_open(target, webhook.tenant_id, self.state.ports.values())
-
-    def _settled(self, webhook: Webhook, target: Target) -> Webhook:
+    def _settled(self, webhook: Webhook) -> Webhook:
         """The same webhook, unless its port demands another state; a pause is the user's and stays."""
-        if webhook.state is WebhookState.PAUSED:
+        target = self.state.targets.get(webhook.id)
+        if target is None:
+            self.state.closed.pop(webhook.id, None)
             return webhook
+        way = (target.port, target.host, webhook.tenant_id)
+        rules = self._decisions(target.port)
         state, reason = WebhookState.ACTIVE, None
-        if not self._is_open(webhook, target):
+        if self._policy.port_is_open(target, webhook.tenant_id, rules):
+            self.state.closed.pop(webhook.id, None)
+        else:
+            self.state.closed[webhook.id] = way
             state = WebhookState.BLOCKED
-            reason = closed_reason(target.port, denied=self._denied(target, webhook.tenant_id))
-        if (webhook.state, webhook.reason) == (state, reason):
+            reason = closed_reason(target.port, denied=any(_covers(rule, way) for rule in rules))
+        if webhook.state is WebhookState.PAUSED or (webhook.state, webhook.reason) == (state, reason):
             return webhook
         return replace(webhook, state=state, reason=reason)
 
-    def _denied(self, target: Target, tenant_id: int) -> bool:
-        return any(
-            rule.state is PortState.DENIED and _covers(rule, (target.port, target.host, tenant_id))
-            for rule in self.state.ports.values()
-        )
+    def _decisions(self, port: int) -> list[PortRule]:
+        """The rules for a port that decide something: a thousand questions must not slow each answer down."""
+        if self._decided is None:
+            self._decided = {}
+            for rule in self.state.ports.values():
+                if rule.state is not PortState.ASKED:
+                    self._decided.setdefault(rule.port, []).append(rule)
+        return self._decided.get(port, [])
 
-    async def _ask(self, closed: set[Way]) -> None:
+    async def _ask(self) -> None:
         """A row for each closed port that nobody has decided on, and none for those that nobody needs any more."""
-        rules = list(self.state.ports.values())
-        decided = [rule for rule in rules if rule.state is not PortState.ASKED]
+        rules = self.state.ports.values()
         asked = {(rule.port, rule.host, rule.tenant_id): rule for rule in rules if rule.state is PortState.ASKED}
-        wanted = {each for each in closed if not any(_covers(rule, each) for rule in decided)}
-        for key, rule in asked.items():
-            if key not in wanted:
-                await self.remove_port(rule)
-        for port, host, tenant_id in sorted(wanted - asked.keys(), key=str):
-            await self.save_port(PortRule(self._next_id(), port, host, tenant_id, PortState.ASKED))
+        wanted = {
+            way for way in self.state.closed.values() if not any(_covers(rule, way) for rule in self._decisions(way[0]))
+        }
+        for way in asked.keys() - wanted:
+            await self._erase_port(asked[way])
+        for port, host, tenant_id in wanted - asked.keys():
+            await self._write_port(PortRule(self._next_id(), port, host, tenant_id, PortState.ASKED))
 
     async def _audit_saved(
         self, kind: str, new: Access | Webhook | Token | PortRule, old: Access | Webhook | Token | PortRule | None

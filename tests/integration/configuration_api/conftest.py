@@ -70,8 +70,9 @@ class Api:
         self.token = ""
         self.client: TestClient[web.Request, web.Application]
 
-    def new_registry(self) -> Registry:
-        return Registry(self.store, policy=EgressPolicy(), tokens=self.tokens, ids=IdSource())
+    def new_registry(self, policy: EgressPolicy | None = None) -> Registry:
+        """As after a restart; it is empty until it is loaded."""
+        return Registry(self.store, policy=policy or EgressPolicy(), tokens=self.tokens, ids=IdSource())
 
     async def send_test(self, webhook: Webhook, type: str) -> dict[str, object]:
         self.tested.append((webhook.id, type))

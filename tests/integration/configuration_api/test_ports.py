@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
+
+from gateway.egress.policy import EgressPolicy
 
 from .conftest import HOOK, Api
 
@@ -98,6 +101,31 @@ async def test_deleting_the_last_webhook_on_a_port_withdraws_the_question(api: A
 async def test_a_port_opened_before_the_webhook_is_open_for_it(api: Api) -> None:
     await api.make("/ports", {"port": 8443})
     assert (await api.make("/webhooks", ODD))["state"] == "active"
+
+
+async def test_a_port_that_the_settings_open_is_open_after_the_restart(api: Api) -> None:
+    hook = await api.make("/webhooks", ODD)
+    opened = api.new_registry(EgressPolicy(ports=[80, 443, 8443]))
+    await opened.load()
+    webhook = opened.webhook(hook["id"])
+    assert webhook is not None and (webhook.state, webhook.reason) == ("active", None)
+    assert opened.ports() == []
+    closed = api.new_registry()
+    await closed.load()
+    webhook = closed.webhook(hook["id"])
+    assert webhook is not None and webhook.state == "blocked"
+    assert [rule.state for rule in closed.ports()] == ["asked"]
+
+
+async def test_a_webhook_whose_address_is_refused_since_the_restart_can_still_be_paused(api: Api) -> None:
+    lax = api.new_registry(EgressPolicy(allow=[ip_network("10.0.0.0/8")]))
+    hook = await api.make("/webhooks", HOOK)
+    await lax.load()
+    await lax.change_webhook(hook["id"], {"url": "https://10.1.2.3/"}, by="test")
+    await api.registry.load()
+    path = f"/webhooks/{hook['id']}"
+    assert (await api.call("PATCH", path, {"state": "paused"})).json["state"] == "paused"
+    assert (await api.call("PATCH", path, {"url": "https://10.1.2.4/"})).json["type"] == "/problems/egress-refused"
 
 
 async def test_opening_twice_is_one_entry(api: Api) -> None:
