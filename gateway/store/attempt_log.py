@@ -28,11 +28,9 @@ FROM attempts AS a LEFT JOIN events AS e ON e.id = a.event_id
 WHERE a.id = $1 AND ($2::integer IS NULL OR a.tenant_id = $2)
 """
 
-# The events of an account, newest first. An attempt is later than its event, so only the upper bound applies.
+# Some events of an account, in no order: all of them, if they are fewer than the limit.
 ACCOUNT_EVENTS = """
-SELECT id FROM events
-WHERE account_id = $1 AND ($2::integer IS NULL OR tenant_id = $2) AND ($3::uuid IS NULL OR id < $3)
-ORDER BY id DESC LIMIT $4
+SELECT id FROM events WHERE account_id = $1 AND ($2::integer IS NULL OR tenant_id = $2) LIMIT $3
 """
 
 
@@ -106,9 +104,7 @@ class AttemptLog:
         return AttemptInFull(AttemptRecord(**(columns | ids)), row["payload"])
 
     async def _add_account(self, connection: Connection, query: _Query, wanted: AttemptFilter) -> None:
-        rows = await connection.fetch(
-            ACCOUNT_EVENTS, wanted.account_id, wanted.tenant_id, wanted.before_id, FEW_EVENTS + 1
-        )
+        rows = await connection.fetch(ACCOUNT_EVENTS, wanted.account_id, wanted.tenant_id, FEW_EVENTS + 1)
         if len(rows) <= FEW_EVENTS:
             query.add("a.event_id = ANY({}::uuid[])", [row["id"] for row in rows])
         else:
