@@ -24,6 +24,8 @@ WARM_UP_S = 1.0
 SINGLE_CONNECTIONS = 64
 BATCH_CONNECTIONS = 4
 BATCH = 100
+BATCH_DELIVERIES_PER_S = 8000
+"""Batches are accepted much faster than they can be delivered; so much is pushed for each second of a load."""
 MANY_WEBHOOKS = 1000
 SET_UP_AT_ONCE = 20
 BACKLOG_EVENTS = 200_000
@@ -70,6 +72,8 @@ async def throughput(
         for url in urls:
             await add_webhook(gateway, url, access_id=access)
         shape: dict[str, Any] = {"batch": batch, "raw": raw, "connections": connections}
+        if batch > 1:
+            shape["max_events"] = round(run.seconds * BATCH_DELIVERIES_PER_S / webhooks / batch) * batch
         await warm_up(run, gateway, target, fan_out=webhooks, **shape)
         taken, _ = await measure(run.rig, gateway, target, plan(gateway, run.seconds, **shape), fan_out=webhooks)
         await gateway.close()
