@@ -87,7 +87,7 @@ async def test_a_body_of_the_limit_is_whole_and_one_byte_more_is_not(
 async def test_what_never_ends_and_says_nothing_stops_at_a_budget(
     caller: Caller, listen: Listen, begin: bytes, rest: bytes
 ) -> None:
-    target = await listen(endless(begin, rest))
+    target = await listen(endless(begin, rest * 20))
 
     outcome = await caller.start(target)
 
