@@ -48,8 +48,10 @@ bench: setup ## measure throughput, latency and CPU for each event
 torture: setup ## kill it under load, again and again, and compare both ledgers
 	$(BIN)/python -m tests.acceptance.torture $(ARGS)
 
-simulate: setup ## run lanes and intake through random failures under a simulated clock
-	$(BIN)/python -m bench.simulate $(ARGS)
+SEEDS ?= 1000
+
+simulate: setup ## run the pipeline through SEEDS random courses of events under a simulated clock
+	$(BIN)/python -m pytest -q -k chance tests/unit/delivery --seeds $(SEEDS) $(ARGS)
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

@@ -1,4 +1,4 @@
-"""One PostgreSQL for the whole run, and a database of its own for each test that asks for one."""
+"""One PostgreSQL for the whole run, a database for each test that asks for one, and seeds for the random ones."""
 
 from __future__ import annotations
 
@@ -21,6 +21,18 @@ from gateway.store import migrate
 UNPRIVILEGED = 65_534
 """The user `nobody`: PostgreSQL refuses to run as root, and a CI job often is."""
 START_LIMIT_S = 60.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seeds", type=int, default=20, help="how many random runs each test with a `seed` makes")
+    parser.addoption("--first-seed", type=int, default=0, help="the first of them, to repeat one that failed")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    given = any("seed" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "seed" in metafunc.fixturenames and not given:
+        first: int = metafunc.config.getoption("--first-seed")
+        metafunc.parametrize("seed", range(first, first + metafunc.config.getoption("--seeds")))
 
 
 def _binaries() -> Path:
