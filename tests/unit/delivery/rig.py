@@ -178,7 +178,7 @@ class Rig:
         await asyncio.wait_for(self.recorder.flushed(), PATIENCE_S)
 
     async def looked(self, rounds: int = 2) -> None:
-        """Returns when the loader has asked the store that often again."""
+        """Returns when the loader has asked the store that often again, or has nothing to ask for."""
         goal = self.log.calls["load_due"] + rounds
         lanes = list(self.loader.lanes.values())
 
@@ -186,14 +186,18 @@ class Rig:
             for lane in lanes:
                 lane.backlog.load_now = True
             self.loader.nudge()
-            return self.log.calls["load_due"] >= goal
+            return self.log.calls["load_due"] >= goal or not any(lane.backlog.exists for lane in lanes)
 
         await until(reached)
+        await asyncio.sleep(0.01)  # what the answer brings is begun in the loader's next steps
 
 
 @asynccontextmanager
 async def running(
-    *webhooks: Webhook, log: MemoryLog | None = None, watermark: str = ZERO_ID, chance: Callable[[], float] = lambda: 0.0
+    *webhooks: Webhook,
+    log: MemoryLog | None = None,
+    watermark: str = ZERO_ID,
+    chance: Callable[[], float] = lambda: 0.0,
 ) -> AsyncIterator[Rig]:
     rig = Rig(log or MemoryLog(), watermark, chance=chance)
     for each in webhooks or (webhook(),):

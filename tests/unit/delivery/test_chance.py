@@ -75,7 +75,6 @@ def _with(webhook: Webhook, state: WebhookState) -> Webhook:
     return Webhook(**{name: getattr(webhook, name) for name in Webhook.__slots__} | {"state": state})
 
 
-@pytest.mark.parametrize("seed", range(40))
 async def test_whatever_comes_together_each_event_is_delivered_once_and_each_call_in_order(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
