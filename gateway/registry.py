@@ -8,43 +8,33 @@ then told to the listeners, without anything else of this process running in bet
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sized
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, TypedDict, TypeVar
+from typing import Protocol, TypedDict
 
-from gateway.errors import EgressRefused, FieldError, Problem
-from gateway.http import invalid
+from gateway.errors import Problem
 from gateway.ids import IdSource
-from gateway.model import (
-    Access,
-    AccessType,
-    KeyLocation,
-    PortRule,
-    PortState,
-    Role,
-    Tenant,
-    Token,
-    Webhook,
-    WebhookState,
+from gateway.model import Access, KeyLocation, PortRule, PortState, Tenant, Token, Webhook, WebhookState
+from gateway.registry_checks import (
+    check_access,
+    check_not_last_admin,
+    check_room,
+    check_unused,
+    check_url,
+    found,
+    with_access,
 )
-from gateway.registry_edit import Edit, State, TargetPolicy
+from gateway.registry_edit import Edit
+from gateway.registry_state import State, TargetPolicy, View
 from gateway.store.config import Change, ConfigStore, Outrun
-from gateway.webhook_rules import access_errors, fit_error
 
 OVERLAP = timedelta(hours=24)
 """How long a rotated signing secret still signs, beside the new one."""
 EXPIRY_CHECK_S = 30.0
 BY_GATEWAY = "gateway"
 """How the audit calls the program itself."""
-TENANTS_LIMIT = 10_000
-ACCESSES_LIMIT = 10_000
-WEBHOOKS_LIMIT = 10_000
-TOKENS_LIMIT = 10_000
-PORTS_LIMIT = 10_000
-
-Thing = TypeVar("Thing")
 
 
 class Listener(Protocol):
@@ -88,8 +78,8 @@ class WebhookChanges(TypedDict, total=False):
     order_wait_s: float | None
 
 
-class Registry:
-    """Reads answer from memory, at once. Changes raise `Problem`, or `Unavailable` where nothing was changed.
+class Registry(View):
+    """A view that can be changed. Changes raise `Problem`, or `Unavailable` where it is not known to have worked.
 
     `by` is who changes, as the audit shall call them.
     """
@@ -103,13 +93,12 @@ class Registry:
         ids: IdSource,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        super().__init__()
         self._store = store
         self._policy = policy
         self._token_sink = tokens
         self._ids = ids
         self._now = now
-        self._state = State()
-        self._names: Mapping[str, Tenant] = {}
         self._listeners: list[Listener] = []
         self._lock = asyncio.Lock()
         self._stale = True
@@ -119,6 +108,9 @@ class Registry:
     def listen(self, listener: Listener) -> None:
         """Tell `listener` of every change from now on; the webhooks that there are it reads itself."""
         self._listeners.append(listener)
+
+    def new_id(self) -> str:
+        return self._ids.next()
 
     async def load(self) -> None:
         """Read everything from the store; at start, before anything asks.
@@ -146,49 +138,6 @@ class Registry:
         if over:
             self._adopt(state)
 
-    # ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def new_id(self) -> str:
-        return self._ids.next()
-
-    def tenant(self, name: str) -> Tenant | None:
-        return self._names.get(name)
-
-    def tenant_by_id(self, tenant_id: int) -> Tenant:
-        return self._state.tenants[tenant_id]
-
-    def tenants(self, tenant_id: int | None = None) -> list[Tenant]:
-        return [each for each in self._state.tenants.values() if tenant_id in (None, each.id)]
-
-    def access(self, access_id: str) -> Access | None:
-        return self._state.accesses.get(access_id)
-
-    def accesses(self, tenant_id: int | None = None) -> list[Access]:
-        return [each for each in self._state.accesses.values() if tenant_id in (None, each.tenant_id)]
-
-    def webhook(self, webhook_id: str) -> Webhook | None:
-        return self._state.webhooks.get(webhook_id)
-
-    def webhooks(self, tenant_id: int | None = None) -> list[Webhook]:
-        return [each for each in self._state.webhooks.values() if tenant_id in (None, each.tenant_id)]
-
-    def previous_secret_until(self, webhook_id: str) -> datetime | None:
-        """When the older of two signing secrets goes out of force; None where there is one."""
-        return self._state.old_until.get(webhook_id)
-
-    def token(self, token_id: str) -> Token | None:
-        return self._state.tokens.get(token_id)
-
-    def tokens(self, tenant_id: int | None = None) -> list[Token]:
-        return [each for each in self._state.tokens.values() if tenant_id in (None, each.tenant_id)]
-
-    def port(self, rule_id: str) -> PortRule | None:
-        return self._state.ports.get(rule_id)
-
-    def ports(self, tenant_id: int | None = None) -> list[PortRule]:
-        """Of one tenant, the rules for it and those for all."""
-        return [each for each in self._state.ports.values() if tenant_id is None or each.tenant_id in (None, tenant_id)]
-
     # ── Tenants and accesses ────────────────────────────────────────────────────────────────────────────────────
 
     async def add_tenant(self, name: str, *, by: str) -> Tenant:
@@ -197,30 +146,28 @@ class Registry:
             known = next((each for each in edit.state.tenants.values() if each.name == name), None)
             if known is not None:
                 return known
-            _room(edit.state.tenants, TENANTS_LIMIT, "tenants")
+            check_room(edit.state.tenants, "tenants")
             return await edit.add_tenant(name)
 
     async def add_access(self, access: Access, *, by: str) -> Access:
         async with self._edit(by) as edit:
-            _room(edit.state.accesses, ACCESSES_LIMIT, "accesses")
-            _check_access(access, edit)
+            check_room(edit.state.accesses, "accesses")
+            check_access(access, edit.state)
             await edit.save_access(access)
         return access
 
     async def change_access(self, access_id: str, changes: AccessChanges, *, by: str) -> Access:
         async with self._edit(by) as edit:
-            access = replace(_found(edit.state.accesses, access_id), **changes)
-            _check_access(access, edit)
+            access = replace(found(edit.state.accesses, access_id), **changes)
+            check_access(access, edit.state)
             await edit.save_access(access)
         return access
 
     async def remove_access(self, access_id: str, *, by: str) -> None:
         """Problem 409 where webhooks use it."""
         async with self._edit(by) as edit:
-            access = _found(edit.state.accesses, access_id)
-            if users := edit.using(access_id):
-                names = ", ".join(sorted(webhook.name or webhook.id for webhook in users))
-                raise Problem(409, "conflict", f"in use by {names}; give them another access first")
+            access = found(edit.state.accesses, access_id)
+            check_unused(access, edit.state)
             await edit.remove_access(access)
 
     # ── Webhooks ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -228,27 +175,31 @@ class Registry:
     async def add_webhook(self, webhook: Webhook, *, by: str) -> Webhook:
         """As it was saved: `blocked`, where its port is not open."""
         async with self._edit(by) as edit:
-            _room(edit.state.webhooks, WEBHOOKS_LIMIT, "webhooks")
-            await edit.save_webhook(self._checked(webhook, None, edit))
+            check_room(edit.state.webhooks, "webhooks")
+            check_url(webhook.url, self._policy)
+            await edit.save_webhook(with_access(webhook, edit.state))
         return self._state.webhooks[webhook.id]
 
     async def change_webhook(self, webhook_id: str, changes: WebhookChanges, *, by: str) -> Webhook:
         """As it was saved. A resumed one whose port is not open is `blocked`; a reason ends with its state."""
         async with self._edit(by) as edit:
-            old = _found(edit.state.webhooks, webhook_id)
+            old = found(edit.state.webhooks, webhook_id)
             if changes.get("state", old.state) is not old.state:
                 changes = {"reason": None, **changes}
-            await edit.save_webhook(self._checked(replace(old, **changes), old, edit))
+            new = replace(old, **changes)
+            if new.url != old.url:  # an old one that has come to be refused does not stand in the way of a pause
+                check_url(new.url, self._policy)
+            await edit.save_webhook(with_access(new, edit.state))
         return self._state.webhooks[webhook_id]
 
     async def remove_webhook(self, webhook_id: str, *, by: str) -> None:
         async with self._edit(by) as edit:
-            await edit.remove_webhook(_found(edit.state.webhooks, webhook_id))
+            await edit.remove_webhook(found(edit.state.webhooks, webhook_id))
 
     async def rotate_secret(self, webhook_id: str, secret: bytes, *, by: str) -> Webhook:
         """The new secret signs from now on, and the one before beside it for `OVERLAP`."""
         async with self._edit(by) as edit:
-            webhook = _found(edit.state.webhooks, webhook_id)
+            webhook = found(edit.state.webhooks, webhook_id)
             rotated = replace(webhook, signing_secrets=(secret, webhook.signing_secrets[0]))
             await edit.save_webhook(rotated, old_until=self._now() + OVERLAP)
         return rotated
@@ -262,25 +213,16 @@ class Registry:
 
     async def add_token(self, token: Token, *, by: str) -> Token:
         async with self._edit(by) as edit:
-            _room(edit.state.tokens, TOKENS_LIMIT, "tokens")
+            check_room(edit.state.tokens, "tokens")
             await edit.add_token(token)
         return token
 
     async def remove_token(self, token_id: str, *, by: str) -> None:
         """Problem 409 for the last admin token that sees everything: without it nobody could make another."""
         async with self._edit(by) as edit:
-            token = _found(edit.state.tokens, token_id)
-            if self._is_master(token) and not any(
-                self._is_master(other) for other in edit.state.tokens.values() if other is not token
-            ):
-                raise Problem(
-                    409, "conflict", "this is the last admin token that is bound to no tenant; make another first"
-                )
+            token = found(edit.state.tokens, token_id)
+            check_not_last_admin(token, edit.state, self._now())
             await edit.remove_token(token)
-
-    def _is_master(self, token: Token) -> bool:
-        in_force = token.expires_at is None or token.expires_at > self._now()
-        return token.role is Role.ADMIN and token.tenant_id is None and in_force
 
     # ── Ports ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -289,7 +231,7 @@ class Registry:
     ) -> PortRule:
         """Open or deny a port, for a host or a tenant or all; what was decided on just these before is replaced."""
         async with self._edit(by) as edit:
-            _room(edit.state.ports, PORTS_LIMIT, "ports")
+            check_room(edit.state.ports, "ports")
             known = {(each.port, each.host, each.tenant_id): each.id for each in edit.state.ports.values()}
             rule_id = known.get((port, host, tenant_id)) or self.new_id()
             rule = PortRule(rule_id, port, host, tenant_id, state)
@@ -298,14 +240,14 @@ class Registry:
 
     async def change_port(self, rule_id: str, state: PortState, *, by: str) -> PortRule:
         async with self._edit(by) as edit:
-            rule = replace(_found(edit.state.ports, rule_id), state=state)
+            rule = replace(found(edit.state.ports, rule_id), state=state)
             await edit.save_port(rule)
         return rule
 
     async def remove_port(self, rule_id: str, *, by: str) -> None:
         """Close it. Webhooks that still need it are blocked, and ask for it anew."""
         async with self._edit(by) as edit:
-            await edit.remove_port(_found(edit.state.ports, rule_id))
+            await edit.remove_port(found(edit.state.ports, rule_id))
 
     # ── The mechanism ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -365,52 +307,3 @@ class Registry:
             if known is not webhook and known != webhook:
                 for listener in self._listeners:
                     listener.webhook_changed(webhook)
-
-    def _checked(self, webhook: Webhook, old: Webhook | None, edit: Edit) -> Webhook:
-        """The webhook with its access as it is now. Problem 422 where the two do not fit, or a new URL is refused.
-
-        An old URL that the policy has come to refuse is let be: such a webhook can still be renamed or paused.
-        """
-        if webhook.access is not None:
-            access = edit.state.accesses.get(webhook.access.id)
-            if access is None or access.tenant_id != webhook.tenant_id:
-                raise invalid(FieldError("/access_id", "there is no access with this id"))
-            if error := fit_error(webhook, access):
-                raise invalid(FieldError("/access_id", error))
-            webhook = replace(webhook, access=access)
-        if old is None or old.url != webhook.url:
-            self._check_url(webhook.url)
-        return webhook
-
-    def _check_url(self, url: str) -> None:
-        try:
-            self._policy.check_literal(self._policy.parse_target(url))
-        except EgressRefused as refused:
-            raise Problem(422, "egress-refused", refused.detail, errors=[FieldError("/url", refused.detail)]) from None
-
-
-def _check_access(access: Access, edit: Edit) -> None:
-    """Problem 422 where it is wrong on its own or for a webhook that uses it, 409 where its name is taken."""
-    errors = access_errors(access)
-    place = "/key_name" if access.type is AccessType.API_KEY else "/location"
-    for webhook in edit.using(access.id):
-        if error := fit_error(webhook, access):
-            errors.append(FieldError(place, f"the webhook “{webhook.name or webhook.id}” uses this access: {error}"))
-    if errors:
-        raise invalid(*errors)
-    for other in edit.state.accesses.values():
-        if other.id != access.id and (other.tenant_id, other.name) == (access.tenant_id, access.name):
-            detail = f"there is already an access called “{access.name}”"
-            raise Problem(409, "conflict", detail, errors=[FieldError("/name", detail)])
-
-
-def _found(things: Mapping[str, Thing], id: str) -> Thing:
-    """It may have gone between the caller's look and this change's turn."""
-    if id not in things:
-        raise Problem(404, "not-found", "it does not exist any more")
-    return things[id]
-
-
-def _room(things: Sized, limit: int, what: str) -> None:
-    if len(things) >= limit:
-        raise Problem(409, "conflict", f"there are {limit} {what} already, which is the most that there may be")

@@ -7,60 +7,16 @@ that a webhook needs has a row in which an operator can see and decide it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Protocol, TypeAlias
 
 from gateway.audit_detail import created, differences
-from gateway.egress.target import Target
 from gateway.errors import EgressRefused
 from gateway.model import Access, PortRule, PortState, Tenant, Token, Webhook, WebhookState
+from gateway.registry_state import State, TargetPolicy, Way
 from gateway.store.audit import AuditEntry
 from gateway.store.config import Change
-
-Way: TypeAlias = tuple[int, str | None, int | None]
-"""Port, host and tenant id: what a webhook needs and a rule covers."""
-
-
-class TargetPolicy(Protocol):
-    """What the registry asks of the egress policy. The checks raise `EgressRefused`."""
-
-    def parse_target(self, url: str) -> Target: ...
-
-    def check_literal(self, target: Target) -> None: ...
-
-    def port_is_open(self, target: Target, tenant_id: int, rules: Iterable[PortRule]) -> bool: ...
-
-    def replace_rules(self, rules: Iterable[PortRule]) -> None: ...
-
-
-@dataclass(slots=True)
-class State:
-    """The whole configuration by id. `old_until` says when a webhook's older signing secret goes out of force."""
-
-    tenants: dict[int, Tenant] = field(default_factory=dict)
-    accesses: dict[str, Access] = field(default_factory=dict)
-    webhooks: dict[str, Webhook] = field(default_factory=dict)
-    tokens: dict[str, Token] = field(default_factory=dict)
-    ports: dict[str, PortRule] = field(default_factory=dict)
-    old_until: dict[str, datetime] = field(default_factory=dict)
-    targets: dict[str, Target] = field(default_factory=dict)
-    """The URLs of the webhooks, taken apart. One that the policy would refuse today has none, and keeps its state."""
-    closed: dict[str, Way] = field(default_factory=dict)
-    """What the webhooks on closed ports need, by webhook; `Edit` keeps it."""
-
-    def copy(self) -> State:
-        return State(
-            dict(self.tenants),
-            dict(self.accesses),
-            dict(self.webhooks),
-            dict(self.tokens),
-            dict(self.ports),
-            dict(self.old_until),
-            dict(self.targets),
-            dict(self.closed),
-        )
 
 
 class Edit:
@@ -93,18 +49,13 @@ class Edit:
         self.state.accesses[access.id] = access
         await self._change.save_access(access)
         await self._audit_saved("access", access, old)
-        for webhook in self.using(access.id):
+        for webhook in self.state.using(access.id):
             self.state.webhooks[webhook.id] = replace(webhook, access=access)
 
     async def remove_access(self, access: Access) -> None:
         del self.state.accesses[access.id]
         await self._change.remove_access(access.id)
         await self.audit("access.delete", access.id, access.tenant_id, {"name": access.name})
-
-    def using(self, access_id: str) -> list[Webhook]:
-        return [
-            webhook for webhook in self.state.webhooks.values() if webhook.access and webhook.access.id == access_id
-        ]
 
     async def save_webhook(self, webhook: Webhook, *, old_until: datetime | None = None) -> None:
         """Add or change a webhook. `old_until` starts the overlap of a rotation; None keeps the one under way."""

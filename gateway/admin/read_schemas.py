@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints
 
+from gateway.admin.fields import EventName, Id, Input, Output, TenantName
 from gateway.admin.paging import TenantPageQuery
 from gateway.admin.period import Begin, End
-from gateway.admin.schemas import EventName, Id, Input, Output, TenantName
 from gateway.model import DeliveryState, ErrorKind
 
 CallId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,19}$"), Field(description="The call's database ID.")]
@@ -73,7 +73,10 @@ class RequestOut(Output):
     method: str
     url: str
     headers: Mapping[str, str]
-    sent: Annotated[Json, Field(alias="json", description="The body; null where the method has none.")]
+    sent: Annotated[
+        Json,
+        Field(alias="json", description="The body; null where the method has none and the event travels in the URL."),
+    ]
 
 
 class ResponseOut(Output):
@@ -116,7 +119,7 @@ class CallOut(Output):
 
 
 class FieldErrorOut(Output):
-    pointer: Annotated[str, Field(description="Where: an RFC 6901 JSON pointer into the payload.")]
+    pointer: Annotated[str, Field(description="Where in what was pushed: an RFC 6901 JSON pointer.")]
     detail: str
 
 

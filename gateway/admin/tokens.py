@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 
 from gateway.admin.auth import Principal, listed_tenant, principal
+from gateway.admin.fields import TOKEN_LIFE_LIMIT_S
 from gateway.admin.paging import Page, TenantPageQuery, page, paged
 from gateway.admin.routes import Route
-from gateway.admin.schemas import TOKEN_LIFE_LIMIT_S, TokenCreated, TokenIn, TokenOut
+from gateway.admin.schemas import TokenCreated, TokenIn, TokenOut
 from gateway.admin.tenants import tenant_for
 from gateway.errors import FieldError, Problem
 from gateway.http import invalid, json_response, parse_query, read_model

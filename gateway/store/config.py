@@ -31,6 +31,7 @@ from gateway.model import (
     WebhookState,
 )
 from gateway.store import audit
+from gateway.store import config_statements as sql
 from gateway.store.audit import AuditEntry
 from gateway.store.secrets import SecretBox
 from gateway.store.session import BROKEN, REFUSED
@@ -40,57 +41,6 @@ TIMEOUT_S = 5.0
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
-
-TENANTS = "SELECT id, name FROM tenants ORDER BY id"
-
-ACCESSES = "SELECT id::text, tenant_id, name, type, key_name, location, client_id, secret FROM accesses ORDER BY id"
-
-WEBHOOKS = """
-SELECT id::text, tenant_id, name, events, method, url, access_id::text, state, reason, timeout_s, max_in_flight,
-       rate_per_s, retry_schedule_s, order_wait_s, secret, old_secret, old_secret_until
-FROM webhooks ORDER BY id
-"""
-
-TOKENS = "SELECT id::text, name, role, tenant_id, prefix, digest, created_at, expires_at FROM tokens ORDER BY id"
-
-PORTS = "SELECT id::text, port, host, tenant_id, state FROM ports ORDER BY id"
-
-# A tenant that another process has just added keeps its id: naming one twice is no conflict.
-ADD_TENANT = "INSERT INTO tenants (name) VALUES ($1) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"
-
-# New or changed: the row becomes what is given. The tenant and the type of an access never change.
-SAVE_ACCESS = """
-INSERT INTO accesses (id, tenant_id, name, type, key_name, location, client_id, secret)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-ON CONFLICT (id) DO UPDATE SET name = $3, key_name = $5, location = $6, client_id = $7, secret = $8, updated_at = now()
-"""
-
-# New or changed: the row becomes what is given. The tenant of a webhook never changes.
-SAVE_WEBHOOK = """
-INSERT INTO webhooks (id, tenant_id, name, events, method, url, access_id, state, reason, timeout_s, max_in_flight,
-                      rate_per_s, retry_schedule_s, order_wait_s, secret, old_secret, old_secret_until)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-ON CONFLICT (id) DO UPDATE SET
-    name = $3, events = $4, method = $5, url = $6, access_id = $7, state = $8, reason = $9, timeout_s = $10,
-    max_in_flight = $11, rate_per_s = $12, retry_schedule_s = $13, order_wait_s = $14, secret = $15,
-    old_secret = $16, old_secret_until = $17, updated_at = now()
-"""
-
-ADD_TOKEN = """
-INSERT INTO tokens (id, name, role, tenant_id, prefix, digest, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-"""  # noqa: S105 (a statement, no password)
-
-# New, or decided anew.
-SAVE_PORT = """
-INSERT INTO ports (id, port, host, tenant_id, state) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (id) DO UPDATE SET state = $5, updated_at = now()
-"""
-
-REMOVE_ACCESS = "DELETE FROM accesses WHERE id = $1"
-REMOVE_WEBHOOK = "DELETE FROM webhooks WHERE id = $1"
-REMOVE_TOKEN = "DELETE FROM tokens WHERE id = $1"  # noqa: S105 (a statement, no password)
-REMOVE_PORT = "DELETE FROM ports WHERE id = $1"
 
 
 class Outrun(Problem):
@@ -122,16 +72,16 @@ class ConfigStore:
     async def load(self) -> Configuration:
         """Everything, as of one moment. Raises `Unavailable`."""
         async with self._transaction(isolation="repeatable_read") as connection:
-            accesses = {row["id"]: self._access(row) for row in await connection.fetch(ACCESSES)}
+            accesses = {row["id"]: self._access(row) for row in await connection.fetch(sql.ACCESSES)}
             return Configuration(
-                tenants=[Tenant(row["id"], row["name"]) for row in await connection.fetch(TENANTS)],
+                tenants=[Tenant(row["id"], row["name"]) for row in await connection.fetch(sql.TENANTS)],
                 accesses=list(accesses.values()),
                 webhooks=[
                     (self._webhook(row, accesses.get(row["access_id"])), row["old_secret_until"])
-                    for row in await connection.fetch(WEBHOOKS)
+                    for row in await connection.fetch(sql.WEBHOOKS)
                 ],
-                tokens=[_token(row) for row in await connection.fetch(TOKENS)],
-                ports=[_port(row) for row in await connection.fetch(PORTS)],
+                tokens=[_token(row) for row in await connection.fetch(sql.TOKENS)],
+                ports=[_port(row) for row in await connection.fetch(sql.PORTS)],
             )
 
     @asynccontextmanager
@@ -214,12 +164,12 @@ class Change:
         await audit.insert(self._connection, entry)
 
     async def add_tenant(self, name: str) -> Tenant:
-        return Tenant(await self._connection.fetchval(ADD_TENANT, name), name)
+        return Tenant(await self._connection.fetchval(sql.ADD_TENANT, name), name)
 
     async def save_access(self, access: Access) -> None:
         secret = access.client_secret if access.type is AccessType.BASIC else access.api_key
         await self._connection.execute(
-            SAVE_ACCESS,
+            sql.SAVE_ACCESS,
             access.id,
             access.tenant_id,
             access.name,
@@ -231,12 +181,12 @@ class Change:
         )
 
     async def remove_access(self, access_id: str) -> None:
-        await self._connection.execute(REMOVE_ACCESS, access_id)
+        await self._connection.execute(sql.REMOVE_ACCESS, access_id)
 
     async def save_webhook(self, webhook: Webhook, *, old_secret_until: datetime | None) -> None:
         secret, *older = (self._box.seal(each, row=f"webhook:{webhook.id}") for each in webhook.signing_secrets)
         await self._connection.execute(
-            SAVE_WEBHOOK,
+            sql.SAVE_WEBHOOK,
             webhook.id,
             webhook.tenant_id,
             webhook.name,
@@ -257,11 +207,11 @@ class Change:
         )
 
     async def remove_webhook(self, webhook_id: str) -> None:
-        await self._connection.execute(REMOVE_WEBHOOK, webhook_id)
+        await self._connection.execute(sql.REMOVE_WEBHOOK, webhook_id)
 
     async def add_token(self, token: Token) -> None:
         await self._connection.execute(
-            ADD_TOKEN,
+            sql.ADD_TOKEN,
             token.id,
             token.name,
             token.role,
@@ -273,13 +223,13 @@ class Change:
         )
 
     async def remove_token(self, token_id: str) -> None:
-        await self._connection.execute(REMOVE_TOKEN, token_id)
+        await self._connection.execute(sql.REMOVE_TOKEN, token_id)
 
     async def save_port(self, rule: PortRule) -> None:
-        await self._connection.execute(SAVE_PORT, rule.id, rule.port, rule.host, rule.tenant_id, rule.state)
+        await self._connection.execute(sql.SAVE_PORT, rule.id, rule.port, rule.host, rule.tenant_id, rule.state)
 
     async def remove_port(self, rule_id: str) -> None:
-        await self._connection.execute(REMOVE_PORT, rule_id)
+        await self._connection.execute(sql.REMOVE_PORT, rule_id)
 
 
 def _token(row: asyncpg.Record) -> Token:

@@ -1,0 +1,54 @@
+"""The statements of the configuration: everything at once out, one row in or away."""
+
+from __future__ import annotations
+
+TENANTS = "SELECT id, name FROM tenants ORDER BY id"
+
+ACCESSES = "SELECT id::text, tenant_id, name, type, key_name, location, client_id, secret FROM accesses ORDER BY id"
+
+WEBHOOKS = """
+SELECT id::text, tenant_id, name, events, method, url, access_id::text, state, reason, timeout_s, max_in_flight,
+       rate_per_s, retry_schedule_s, order_wait_s, secret, old_secret, old_secret_until
+FROM webhooks ORDER BY id
+"""
+
+TOKENS = "SELECT id::text, name, role, tenant_id, prefix, digest, created_at, expires_at FROM tokens ORDER BY id"
+
+PORTS = "SELECT id::text, port, host, tenant_id, state FROM ports ORDER BY id"
+
+# A tenant that another process has just added keeps its id: naming one twice is no conflict.
+ADD_TENANT = "INSERT INTO tenants (name) VALUES ($1) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"
+
+# New or changed: the row becomes what is given. The tenant and the type of an access never change.
+SAVE_ACCESS = """
+INSERT INTO accesses (id, tenant_id, name, type, key_name, location, client_id, secret)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (id) DO UPDATE SET name = $3, key_name = $5, location = $6, client_id = $7, secret = $8, updated_at = now()
+"""
+
+# New or changed: the row becomes what is given. The tenant of a webhook never changes.
+SAVE_WEBHOOK = """
+INSERT INTO webhooks (id, tenant_id, name, events, method, url, access_id, state, reason, timeout_s, max_in_flight,
+                      rate_per_s, retry_schedule_s, order_wait_s, secret, old_secret, old_secret_until)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+ON CONFLICT (id) DO UPDATE SET
+    name = $3, events = $4, method = $5, url = $6, access_id = $7, state = $8, reason = $9, timeout_s = $10,
+    max_in_flight = $11, rate_per_s = $12, retry_schedule_s = $13, order_wait_s = $14, secret = $15,
+    old_secret = $16, old_secret_until = $17, updated_at = now()
+"""
+
+ADD_TOKEN = """
+INSERT INTO tokens (id, name, role, tenant_id, prefix, digest, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""  # noqa: S105 (a statement, no password)
+
+# New, or decided anew.
+SAVE_PORT = """
+INSERT INTO ports (id, port, host, tenant_id, state) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (id) DO UPDATE SET state = $5, updated_at = now()
+"""
+
+REMOVE_ACCESS = "DELETE FROM accesses WHERE id = $1"
+REMOVE_WEBHOOK = "DELETE FROM webhooks WHERE id = $1"
+REMOVE_TOKEN = "DELETE FROM tokens WHERE id = $1"  # noqa: S105 (a statement, no password)
+REMOVE_PORT = "DELETE FROM ports WHERE id = $1"
