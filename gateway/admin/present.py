@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 import orjson
@@ -28,7 +28,7 @@ from gateway.admin.read_schemas import (
 )
 from gateway.delivery.diagnosis import diagnose
 from gateway.delivery.masking import STARS, mask_personal, mask_personal_url, mask_phones, mask_url, personal_values
-from gateway.delivery.request import BODILESS, splice
+from gateway.delivery.request import BODILESS, splice, with_query
 from gateway.errors import Problem
 from gateway.ids import id_time
 from gateway.log import AttemptRecord
@@ -87,26 +87,28 @@ def attempt_in_full(found: AttemptInFull, *, phones: bool) -> AttemptInFullOut:
     if payload is None and record.test:
         payload = catalog.BY_NAME[record.event_type].sample
     personal = [] if phones or payload is None else list(personal_values(orjson.loads(payload)))
+    body = None if payload is None else _with_key(record, payload)
+    bodiless = record.method in BODILESS
     url = mask_url(record.url)
+    if bodiless and body is not None:
+        url = with_query(url, body).replace(quote(STARS), STARS)
     return AttemptInFullOut(
         **_attempt(record),
         request=RequestOut(
             method=record.method,
             url=url if phones else mask_personal_url(url, personal),
             headers=_headers(record.request_headers),
-            sent=_sent(record, payload, phones=phones),
+            sent=None if bodiless or body is None else _data(body, phones=phones),
         ),
         response=_response(record, personal, phones=phones),
     )
 
 
-def _sent(record: AttemptRecord, payload: bytes | None, *, phones: bool) -> Any:
-    """The body of the request; None where the method has none, or the event's day has been dropped."""
-    if payload is None or record.method in BODILESS:
-        return None
-    if record.body_key is not None:
-        payload = splice(payload, msgspec.json.encode(record.body_key) + b':"' + STARS.encode() + b'"')
-    return _data(payload, phones=phones)
+def _with_key(record: AttemptRecord, payload: bytes) -> bytes:
+    """The payload as it was sent, with the mask of an API key where one was put in."""
+    if record.body_key is None:
+        return payload
+    return splice(payload, msgspec.json.encode(record.body_key) + b':"' + STARS.encode() + b'"')
 
 
 def _response(record: AttemptRecord, personal: list[str], *, phones: bool) -> ResponseOut | None:

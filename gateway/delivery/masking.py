@@ -10,7 +10,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from urllib.parse import quote, quote_plus, unquote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlsplit
 
 from gateway.catalog import PERSONAL_FIELDS
 from gateway.model import Access, AccessType
@@ -21,6 +21,8 @@ SHORT_CHARS = 12
 """A secret below this length shows nothing of itself."""
 SOUGHT_BYTES = 4
 """Shorter secrets are not looked for in what a target answers: they would be found in every word."""
+SOUGHT_URL_CHARS = 8
+"""Nor are shorter values in a URL: that they are secret is guessed from their names."""
 
 _SCHEME = re.compile(r"(?i)(basic|bearer|digest|token|apikey|api-key|hmac) +(?=\S)")
 _PHONE = re.compile(r"(?<![\d*])\+?\d{10,15}(?!\d)")
@@ -45,15 +47,20 @@ def mask_header(value: str) -> str:
     return scheme.group() + mask_secret(value[scheme.end() :])
 
 
-def secret_spellings(access: Access) -> tuple[bytes, ...]:
-    """Every form in which a target may echo the access's secret, longest first, for `mask_secrets`."""
-    if access.type is AccessType.BASIC:
+def secret_spellings(access: Access | None, url: str = "") -> tuple[bytes, ...]:
+    """Every form in which a target may echo the access's secret, or one in its own URL; longest first."""
+    found: set[bytes] = set()
+    if access is not None and access.type is AccessType.BASIC:
         pair = f"{access.client_id}:{access.client_secret}".encode()
-        found = {pair, base64.b64encode(pair), base64.urlsafe_b64encode(pair), base64.b64encode(pair).rstrip(b"=")}
+        found |= {pair, base64.b64encode(pair), base64.urlsafe_b64encode(pair), base64.b64encode(pair).rstrip(b"=")}
         found |= _spellings(access.client_secret) | _spellings(base64.b64encode(pair).decode())
-    else:
-        found = _spellings(access.api_key)
-    return tuple(sorted((each for each in found if len(each) >= SOUGHT_BYTES), key=lambda each: (-len(each), each)))
+    elif access is not None:
+        found |= _spellings(access.api_key)
+    found = {each for each in found if len(each) >= SOUGHT_BYTES}
+    for name, value in parse_qsl(urlsplit(url).query):
+        if _SECRET_PARAMETER.search(name) and len(value) >= SOUGHT_URL_CHARS:
+            found |= _spellings(value)
+    return tuple(sorted(found, key=lambda each: (-len(each), each)))
 
 
 def _spellings(secret: str) -> set[bytes]:

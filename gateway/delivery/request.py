@@ -52,7 +52,7 @@ class Wire:
         self._shown = fixed + _line(name, mask_header(value))
         self._body_key = _body_member(access)
         self.body_key_name = access.key_name if access is not None and self._body_key else None
-        self._echoes = () if access is None else secret_spellings(access)
+        self._echoes = secret_spellings(access, webhook.url)
         self.url = webhook.url
         self.shown_url = mask_url(webhook.url)
         self.host = self._target.host
@@ -134,17 +134,19 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _with_query(target: Target, payload: bytes) -> Target:
-    """GET and DELETE carry no body: the payload's scalar members travel in the query, spelled as the switch did."""
+    """GET and DELETE carry no body: the payload travels in the query."""
+    path = with_query(target.path, payload)
+    return Target(target.scheme, target.host, target.port, target.authority, path)
+
+
+def with_query(url: str, payload: bytes) -> str:
+    """A URL, or the path of one, with the payload's scalar members in its query, spelled as the switch did."""
     pairs = []
     for name, raw in _MEMBERS.decode(payload).items():
         spelled = bytes(raw)
-        if spelled[:1] in b"{[":
-            continue
-        pairs.append(f"{quote(name, safe='')}={quote(_scalar(spelled), safe='')}")
-    if not pairs:
-        return target
-    path = target.path + ("&" if "?" in target.path else "?") + "&".join(pairs)
-    return Target(target.scheme, target.host, target.port, target.authority, path)
+        if spelled[:1] not in (b"{", b"["):
+            pairs.append(f"{quote(name, safe='')}={quote(_scalar(spelled), safe='')}")
+    return url + ("&" if "?" in url else "?") + "&".join(pairs) if pairs else url
 
 
 def _scalar(spelled: bytes) -> str:

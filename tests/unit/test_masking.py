@@ -77,6 +77,13 @@ def test_an_api_key_is_found_as_json_and_as_a_url_spell_it() -> None:
         assert b"with" not in masked
 
 
+def test_a_secret_in_the_targets_own_url_is_found_too_unless_it_is_too_short_to_tell() -> None:
+    url = "https://crm.example.com/in?token=a%2Fb-long-enough&auth=yes&list=longer-than-eight"
+    secrets = secret_spellings(None, url)
+    echo = b"GET /in?token=a%2Fb-long-enough&auth=yes&list=longer-than-eight: a/b-long-enough"
+    assert mask_secrets(echo, secrets) == b"GET /in?token=****&auth=yes&list=longer-than-eight: ****"
+
+
 def test_a_secret_that_the_end_of_a_cut_body_splits_is_masked_too() -> None:
     secrets = secret_spellings(api_key("abcdefghijklmnop"))
     assert mask_secrets(b"... abcdefghijk", secrets, truncated=True) == b"... ****"

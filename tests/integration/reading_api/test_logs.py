@@ -161,6 +161,18 @@ async def test_an_api_key_in_the_body_is_shown_as_a_mask_and_a_missing_answer_as
     assert shown["diagnosis"].startswith("crm.example.com:8443 is reachable, but nothing accepts connections there.")
 
 
+async def test_a_request_without_a_body_shows_the_event_in_its_url(api: Api) -> None:
+    hook = await api.webhook(method="GET", url="https://crm.example.com/in?list=7")
+    event = await api.event(hook, payload=b'{"call_id": 7, "revenue": 1.50, "phone": "9725550138", "new": [1]}')
+    attempt_id = await api.attempt(event, hook, body_key="key")
+    shown = (await api.get(f"/logs/{attempt_id}"))["request"]
+    query = "list=7&call_id=7&revenue=1.50&phone=9725550138&key=****"
+    assert (shown["url"], shown["json"]) == (f"https://crm.example.com/in?{query}", None)
+    viewer = await api.token_for(Role.VIEWER)
+    masked = (await api.get(f"/logs/{attempt_id}", token=viewer))["request"]["url"]
+    assert masked.endswith("&phone=********38&key=****")
+
+
 async def test_a_test_attempt_shows_the_sample_and_is_marked(api: Api) -> None:
     hook = await api.webhook()
     event = await api.event(hook)
