@@ -24,7 +24,9 @@ from gateway.routing import Routing
 from gateway.telemetry.metrics import Metrics
 
 DEADLINE_S = 1.8
-"""How long a push may wait for its commit; past it the answer is 503."""
+"""How long a push may wait for its commit to begin; past it the answer is 503."""
+COMMIT_S = 1.0
+"""What a commit gets at the least: a batch that waited behind a slow one must not fail for that alone."""
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
 WAITING_EVENTS = 50_000
@@ -159,6 +161,7 @@ class Intake:
         finally:
             sweeper.cancel()
             self._fail_all(Unavailable("the gateway is stopping; nothing was stored"))
+            self._idle.set()
 
     async def _flush(self) -> None:
         if self._store_is_away or self._in_doubt:
@@ -171,6 +174,7 @@ class Intake:
             log.warning("intake_commit_failed", error=str(error), events=len(batch))
             self._put_back(batch, doubtful=isinstance(error, OutcomeUnknown))
             self._store_is_away = True
+            await asyncio.sleep(RECONNECT_S)  # one that refuses at once and can be read would be asked without a pause
         except BaseException:
             for waiting in batch:
                 waiting.fail(Unavailable("the gateway is stopping; the event may not have been stored"))
@@ -195,7 +199,7 @@ class Intake:
         """Append a batch; one that fails for a bad row is split until only that row fails."""
         began = perf_counter()
         try:
-            async with asyncio.timeout(max(0.05, batch[0].since + self._deadline_s - self._clock.monotonic_s())):
+            async with asyncio.timeout(max(COMMIT_S, batch[0].since + self._deadline_s - self._clock.monotonic_s())):
                 duplicates = await self._log.append([waiting.new for waiting in batch])
         except TimeoutError:
             raise OutcomeUnknown("the database did not commit in time") from None

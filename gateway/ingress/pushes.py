@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -31,6 +31,7 @@ BATCH_BYTES = 16 * 1024 * 1024
 Keep = Callable[[int | None, str | None, Sequence[FieldError], bytes], Awaitable[str]]
 """Keeps what was refused: tenant, type where it is known, why, and the bytes; answers its id."""
 Accepted = tuple[str, bool]
+JSON = {"Content-Type": "application/json"}
 
 log = structlog.get_logger(__name__)
 
@@ -62,27 +63,25 @@ class Pushes:
 
     async def push(self, request: web.BaseRequest) -> web.Response:
         """`POST /v1/events`: an envelope."""
+        push = None
         try:
-            token = self._authenticate(request)
-            body = await _body(request, EVENT_BYTES)
-            key = _header_key(request)
-            return _accepted(await self._push_envelope(token, body, key, _tenant_header(request)))
+            push = _Push(self._authenticate(request), await _body(request, EVENT_BYTES), request.headers)
+            event_id, duplicate = await self._submit_envelope(push)
+            return _accepted(event_id, duplicate)
         except (Problem, Unavailable) as error:
-            self._count(error)
+            await self._refused(error, push)
             raise
 
     async def push_payload(self, request: web.BaseRequest) -> web.Response:
         """`POST /v1/events/{type}`: the payload itself."""
+        push = None
         try:
-            token = self._authenticate(request)
-            body = await _body(request, EVENT_BYTES)
-            type, key, tenant = request.path.rpartition("/")[2], _header_key(request), _tenant_header(request)
-            async with _Keeping(self, token, body) as keeping:
-                keeping.type = type
-                answer = self._submit(token, keeping, type, body, tenant=tenant, key=key)
-                return _accepted(await answer)
+            push = _Push(self._authenticate(request), await _body(request, EVENT_BYTES), request.headers)
+            push.type = request.path.rpartition("/")[2]
+            event_id, duplicate = await self._submit(push)
+            return _accepted(event_id, duplicate)
         except (Problem, Unavailable) as error:
-            self._count(error)
+            await self._refused(error, push)
             raise
 
     async def push_batch(self, request: web.BaseRequest) -> web.Response:
@@ -91,12 +90,12 @@ class Pushes:
             token = self._authenticate(request)
             items = split_batch(await _body(request, BATCH_BYTES))
         except (Problem, Unavailable) as error:
-            self._count(error)
+            await self._refused(error, None)
             raise
-        tenant = _tenant_header(request)
-        # One after the other up to the commit, so that their order is the batch's; then all at once.
-        started = [await self._start(token, item, tenant) for item in items]
-        results = [await self._result(answer) for answer in started]
+        # All are submitted before any is waited for, so their order is the batch's and they are committed together.
+        pushes = [_Push(token, item, request.headers, in_batch=True) for item in items]
+        started = [self._start(push) for push in pushes]
+        results = [await self._result(push, answer) for push, answer in zip(pushes, started, strict=True)]
         if all(isinstance(result, Unavailable) for result in results):
             raise results[0]  # type: ignore[misc]  # just seen: it is an exception
         return json_response({"results": [_shown(result) for result in results]}, status=202)
@@ -125,74 +124,51 @@ class Pushes:
         require(token, *MAY_PUSH)
         return token
 
-    async def _push_envelope(self, token: Token, body: bytes, key: str | None, tenant: str | None) -> Accepted:
-        async with _Keeping(self, token, body) as keeping:
-            return await self._submit_envelope(token, keeping, body, key=key, tenant=tenant)
+    def _submit_envelope(self, push: _Push) -> asyncio.Future[Accepted]:
+        envelope, data = parse_envelope(push.payload)
+        push.type, push.payload, push.at = envelope.type, data, "/data"
+        push.occurred_at = envelope.occurred_at
+        if envelope.tenant is not None:
+            push.tenant = envelope.tenant
+        if envelope.id is not None:
+            if push.key is not None and push.key != envelope.id:
+                raise invalid(FieldError("/id", "differs from the Idempotency-Key header; send one of them"))
+            push.key = envelope.id
+        return self._submit(push)
 
-    def _submit_envelope(
-        self, token: Token, keeping: _Keeping, body: bytes, *, key: str | None, tenant: str | None
-    ) -> asyncio.Future[Accepted]:
-        envelope, data = parse_envelope(body)
-        keeping.type, keeping.payload = envelope.type, data
-        if key is not None and envelope.id is not None and key != envelope.id:
-            raise invalid(FieldError("/id", "differs from the Idempotency-Key header; send one of them"))
-        return self._submit(
-            token,
-            keeping,
-            envelope.type,
-            data,
-            tenant=envelope.tenant if envelope.tenant is not None else tenant,
-            key=key if envelope.id is None else envelope.id,
-            occurred_at=envelope.occurred_at,
-            at="/data",
-        )
-
-    def _submit(
-        self,
-        token: Token,
-        keeping: _Keeping,
-        type: str,
-        payload: bytes,
-        *,
-        tenant: str | None,
-        key: str | None,
-        occurred_at: datetime | None = None,
-        at: str = "",
-    ) -> asyncio.Future[Accepted]:
-        tenant_id = keeping.tenant_id = self._tenant_id(token, tenant)
-        name = _known(type)
-        checked = catalog.check(name, payload, at=at)
+    def _submit(self, push: _Push) -> asyncio.Future[Accepted]:
+        tenant_id = push.tenant_id = self._tenant_id(push.token, push.tenant)
+        type, payload, key = _known(push.type), push.payload, push.key
+        checked = catalog.check(type, payload, at=push.at)
         return self._intake.submit(
             tenant_id=tenant_id,
-            type=name,
+            type=type,
             call_key=checked.call_key,
             account_id=checked.account_id,
             payload=payload,
-            occurred_at=occurred_at,
+            occurred_at=push.occurred_at,
             key=key,
-            digest=None if key is None else _digest(name, payload),
+            digest=None if key is None else _digest(type, payload),
         )
 
-    async def _start(
-        self, token: Token, item: bytes, tenant: str | None
-    ) -> asyncio.Future[Accepted] | Problem | Unavailable:
+    def _start(self, push: _Push) -> asyncio.Future[Accepted] | Problem | Unavailable:
+        """One event of a batch, up to where it waits for its commit."""
         try:
-            if len(item) > EVENT_BYTES:
+            if len(push.payload) > EVENT_BYTES:
                 raise Problem(413, "too-large", f"an event may have at most {EVENT_BYTES} bytes")
-            async with _Keeping(self, token, item) as keeping:
-                return self._submit_envelope(token, keeping, item, key=None, tenant=tenant)
+            return self._submit_envelope(push)
         except (Problem, Unavailable) as error:
             return error
 
     async def _result(
-        self, answer: asyncio.Future[Accepted] | Problem | Unavailable
+        self, push: _Push, answer: asyncio.Future[Accepted] | Problem | Unavailable
     ) -> Accepted | Problem | Unavailable:
         if isinstance(answer, asyncio.Future):
             try:
                 return await answer
             except (Problem, Unavailable) as error:
                 answer = error
-        self._count(answer)
+        await self._refused(answer, push)
         return answer
 
     def _tenant_id(self, token: Token, name: str | None) -> int:
@@ -205,32 +181,35 @@ class Pushes:
             raise invalid(FieldError("/tenant", "there is no tenant of this name"))
         return tenant.id
 
-    def _count(self, error: Problem | Unavailable) -> None:
-        self._metrics.events_rejected.inc(error.type if isinstance(error, Problem) else "unavailable")
+    async def _refused(self, error: Problem | Unavailable, push: _Push | None) -> None:
+        """Count it, and keep what does not fit; where the database cannot, the 422 is still the right answer."""
+        if isinstance(error, Unavailable):
+            self._metrics.events_rejected.inc("unavailable")
+            return
+        self._metrics.events_rejected.inc(error.type)
+        if error.type == "validation" and push is not None:
+            try:
+                await self._keep(push.tenant_id, push.type or None, error.errors, push.payload)
+            except Unavailable as away:
+                log.warning("rejected_not_kept", error=str(away))
 
-    async def keep(self, tenant_id: int | None, type: str | None, problem: Problem, body: bytes) -> None:
-        """Keep what does not fit; where the database cannot, the 422 is still the right answer."""
-        try:
-            await self._keep(tenant_id, type, problem.errors, body)
-        except Unavailable as error:
-            log.warning("rejected_not_kept", error=str(error))
 
+class _Push:
+    """One event on its way in: what is known of it by now, so that it can be kept if it is refused."""
 
-class _Keeping:
-    """Around the checks of one event: what does not fit is kept, with what is known of the event by then."""
+    __slots__ = ("at", "key", "occurred_at", "payload", "tenant", "tenant_id", "token", "type")
 
-    def __init__(self, pushes: Pushes, token: Token, body: bytes) -> None:
-        self._pushes = pushes
+    def __init__(self, token: Token, body: bytes, headers: Mapping[str, str], *, in_batch: bool = False) -> None:
+        self.token = token
         self.tenant_id = token.tenant_id
-        self.type: str | None = None
         self.payload = body
-
-    async def __aenter__(self) -> _Keeping:
-        return self
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Problem) and error.type == "validation":
-            await self._pushes.keep(self.tenant_id, self.type, error, self.payload)
+        self.type = ""
+        self.at = ""
+        self.occurred_at: datetime | None = None
+        self.tenant = headers.get("X-Tenant")
+        self.key = None if in_batch else headers.get("Idempotency-Key")
+        if self.key is not None:
+            check_key(self.key, "Idempotency-Key")
 
 
 async def _body(request: web.BaseRequest, limit_bytes: int) -> bytes:
@@ -242,17 +221,6 @@ async def _body(request: web.BaseRequest, limit_bytes: int) -> bytes:
         if len(body) <= limit_bytes:
             return body
     return await read_body(request, limit_bytes)
-
-
-def _header_key(request: web.BaseRequest) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None:
-        check_key(key, "Idempotency-Key")
-    return key
-
-
-def _tenant_header(request: web.BaseRequest) -> str | None:
-    return request.headers.get("X-Tenant")
 
 
 def _known(type: str) -> str:
@@ -267,9 +235,9 @@ def _digest(type: str, payload: bytes) -> bytes:
     return hashlib.sha256(type.encode() + b"\0" + payload).digest()
 
 
-def _accepted(accepted: Accepted) -> web.Response:
-    event_id, duplicate = accepted
-    return json_response({"id": event_id, "duplicate": duplicate}, status=202)
+def _accepted(event_id: str, duplicate: bool) -> web.Response:
+    body = f'{{"id":"{event_id}","duplicate":{"true" if duplicate else "false"}}}'
+    return web.Response(body=body.encode(), status=202, headers=JSON)
 
 
 def _shown(result: Accepted | Problem | Unavailable) -> dict[str, object]:

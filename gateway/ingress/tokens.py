@@ -1,7 +1,7 @@
 """API tokens: what one looks like, how one is recognised, and what each role may do.
 
 A token reads `gw_<prefix>_<secret>`: eight public characters to look it up and to talk about it, then
-256 random bits. Invariant: only the SHA-256 of a token is ever kept, and it is compared in constant time.
+256 random bits. Invariant: only the SHA-256 of a token is ever stored, and it is compared in constant time.
 A fast hash is enough, because there is nothing to guess in 256 random bits.
 """
 
@@ -23,6 +23,7 @@ PREFIX_CHARS = 8
 ALPHABET = string.ascii_lowercase + string.digits
 SECRET_BYTES = 32
 HEADER_LIMIT_CHARS = 1024
+RECENT_LIMIT = 1_000
 
 FORM = re.compile(r"gw_([a-z0-9]{8})_[A-Za-z0-9_-]{43}")
 VISIBLE = re.compile(r"[!-~]+")
@@ -71,21 +72,32 @@ class TokenBook:
 
     def __init__(self, tokens: Iterable[Token] = ()) -> None:
         self._by_prefix: dict[str, Token] = {}
+        self._recent: dict[str, Token] = {}
+        """Header values that were found good since the last change: the switch sends the same one every time."""
         self.replace(tokens)
 
     def replace(self, tokens: Iterable[Token]) -> None:
         self._by_prefix = {token.prefix: token for token in tokens}
+        self._recent.clear()
 
     def authenticate(self, authorization: str | None, now: datetime) -> Token:
         """The token that an Authorization header carries. Problem 401 that says what is wrong with it."""
+        token = self._recent.get(authorization or "")
+        if token is None:
+            token = self._recognise(authorization)
+            if len(self._recent) < RECENT_LIMIT:
+                self._recent[authorization or ""] = token
+        if token.expires_at is not None and token.expires_at <= now:
+            when = token.expires_at.isoformat(timespec="seconds")
+            raise _unauthorized(f"the token {token.prefix} expired at {when}", error="invalid_token")
+        return token
+
+    def _recognise(self, authorization: str | None) -> Token:
         plain = _bearer(authorization)
         digest = hashlib.sha256(plain.encode("utf-8", "surrogateescape")).digest()
         token = self._by_prefix.get(_prefix(plain, digest))
         if not hmac.compare_digest(token.digest if token else NOBODY, digest) or token is None:
             raise _unauthorized("the token is not known: it is mistyped or has been revoked", error="invalid_token")
-        if token.expires_at is not None and token.expires_at <= now:
-            when = token.expires_at.isoformat(timespec="seconds")
-            raise _unauthorized(f"the token {token.prefix} expired at {when}", error="invalid_token")
         return token
 
 
