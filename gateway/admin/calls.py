@@ -11,7 +11,7 @@ from gateway.admin.routes import Route
 from gateway.errors import Problem
 from gateway.http import json_response, parse_query
 from gateway.model import Role
-from gateway.store.timeline import Timeline
+from gateway.store.timeline import CALL_EVENTS_LIMIT, Timeline
 
 PATH = "/api/v1/calls"
 CALL_ID_CHARS = 19
@@ -32,7 +32,7 @@ class CallApi:
                 role=Role.VIEWER,
                 summary="Show the timeline of a call",
                 tag="Events",
-                description="Its events in the order in which they were accepted, each with its deliveries.",
+                description=f"Its events in the order of their acceptance, the first {CALL_EVENTS_LIMIT:,} of them.",
                 query_model=TenantQuery,
                 response_model=CallOut,
             )

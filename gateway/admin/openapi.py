@@ -16,7 +16,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from gateway import __version__
 from gateway.admin.docs import DocsPage
-from gateway.admin.openapi_ingress import COMPONENTS, MACHINES, PATHS
+from gateway.admin.openapi_ingress import COMPONENTS, DOOR, MACHINE_PATHS, MACHINES
 from gateway.admin.openapi_webhooks import webhooks
 from gateway.admin.routes import Route
 from gateway.http import json_response
@@ -73,9 +73,10 @@ class OpenApi:
 
 def document(routes: Sequence[Route], *, version: str = __version__) -> dict[str, Any]:
     models, definitions = _models(routes)
-    paths: dict[str, dict[str, Any]] = {path: dict(item) for path, item in PATHS.items()}
+    paths: dict[str, dict[str, Any]] = {path: dict(item) for path, item in DOOR.items()}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, models)
+    paths |= {path: dict(item) for path, item in MACHINE_PATHS.items()}
     return {
         "openapi": "3.1.0",
         "info": {

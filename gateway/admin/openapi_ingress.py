@@ -74,7 +74,7 @@ def _machine(id: str, summary: str, *, content: Mapping[str, Any], may_fail: boo
 _STATUS = {"application/json": {"schema": _ref("Status")}}
 _ENVELOPE_EXAMPLE = {"type": _CREATED.name, "data": _PAYLOAD, "id": "switch-7/11142/created"}
 
-PATHS: Mapping[str, Mapping[str, Any]] = {
+DOOR: Mapping[str, Mapping[str, Any]] = {
     "/v1/events": {
         "post": _push(
             "Push an event",
@@ -112,6 +112,9 @@ PATHS: Mapping[str, Mapping[str, Any]] = {
             ],
         )
     },
+}
+
+MACHINE_PATHS: Mapping[str, Mapping[str, Any]] = {
     "/livez": {"get": _machine("livez", "Is the process up?", content=_STATUS)},
     "/readyz": {"get": _machine("readyz", "Is the gateway ready for events?", content=_STATUS, may_fail=True)},
     "/healthz": {"get": _machine("healthz", "The same as /readyz.", content=_STATUS, may_fail=True)},
