@@ -14,7 +14,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypedDict
 
-from gateway.errors import Problem
+import structlog
+
+from gateway.errors import Problem, Unavailable
 from gateway.ids import IdSource
 from gateway.model import Access, KeyLocation, PortRule, PortState, Tenant, Token, Webhook, WebhookState
 from gateway.registry_checks import (
@@ -32,9 +34,11 @@ from gateway.store.config import Change, ConfigStore, Outrun
 
 OVERLAP = timedelta(hours=24)
 """How long a rotated signing secret still signs, beside the new one."""
-EXPIRY_CHECK_S = 30.0
+TEND_EVERY_S = 15.0
 BY_GATEWAY = "gateway"
 """How the audit calls the program itself."""
+
+log = structlog.get_logger(__name__)
 
 
 class Listener(Protocol):
@@ -106,7 +110,7 @@ class Registry(View):
     # ── Life ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def listen(self, listener: Listener) -> None:
-        """Tell `listener` of every change from now on; the webhooks that there are it reads itself."""
+        """Tell `listener` of every change from now on: of every webhook, where that is before `load`."""
         self._listeners.append(listener)
 
     def new_id(self) -> str:
@@ -121,13 +125,26 @@ class Registry(View):
             await self._reload()
 
     async def run(self) -> None:
-        """Take rotated signing secrets out of force when their time is over; until cancelled."""
+        """Tend to the configuration now and then, until cancelled."""
         while True:
-            await asyncio.sleep(EXPIRY_CHECK_S)
-            async with self._lock:
-                self.retire_secrets()
+            await asyncio.sleep(TEND_EVERY_S)
+            try:
+                await self.tend()
+            except Unavailable as error:
+                log.warning("registry_waits", detail=str(error))
 
-    def retire_secrets(self) -> None:
+    async def tend(self) -> None:
+        """What time and accidents leave to do: secrets to retire, a change in doubt to look up, what nobody is owed.
+
+        A change is in doubt where the connection broke at its commit; it may be the revocation of a token.
+        """
+        async with self._lock:
+            self._retire_secrets()
+            if self._stale:
+                await self._reload()
+        await self._store.forget_deliveries()
+
+    def _retire_secrets(self) -> None:
         """Drop each older signing secret whose overlap is over. The store's copy is ignored from then on."""
         state, now = self._state.copy(), self._now()
         over = [webhook_id for webhook_id, until in state.old_until.items() if until <= now]

@@ -38,6 +38,8 @@ from gateway.store.session import BROKEN, REFUSED
 
 TIMEOUT_S = 5.0
 """For getting a connection, for each statement and for giving the connection back."""
+FORGET_BATCH = 5_000
+"""Deliveries removed in one transaction."""
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
@@ -97,6 +99,17 @@ class ConfigStore:
         """The newest `limit` entries older than `before_id`, of one tenant or of all."""
         async with self._transaction() as connection:
             return await audit.read_page(connection, tenant_id=tenant_id, before_id=before_id, limit=limit)
+
+    async def forget_deliveries(self) -> None:
+        """Remove what removed webhooks were still to be sent. What is left over would keep old events for ever."""
+        async with self._transaction() as connection:
+            orphans = [row["webhook_id"] for row in await connection.fetch(sql.ORPHANS)]
+        for webhook_id in orphans:
+            more = True
+            while more:
+                async with self._transaction() as connection:
+                    done = await connection.execute(sql.FORGET_DELIVERIES, webhook_id, FORGET_BATCH)
+                more = done == f"DELETE {FORGET_BATCH}"
 
     @asynccontextmanager
     async def _transaction(

@@ -52,3 +52,23 @@ REMOVE_ACCESS = "DELETE FROM accesses WHERE id = $1"
 REMOVE_WEBHOOK = "DELETE FROM webhooks WHERE id = $1"
 REMOVE_TOKEN = "DELETE FROM tokens WHERE id = $1"  # noqa: S105 (a statement, no password)
 REMOVE_PORT = "DELETE FROM ports WHERE id = $1"
+
+# The webhooks that deliveries are still stored for and that are no more. One step of the index for each webhook
+# (a recursive "skip scan"), because there may be millions of deliveries and a handful of webhooks.
+ORPHANS = """
+WITH RECURSIVE owed AS (
+    (SELECT webhook_id FROM deliveries ORDER BY webhook_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.webhook_id FROM deliveries AS d WHERE d.webhook_id > owed.webhook_id ORDER BY 1 LIMIT 1)
+    FROM owed WHERE owed.webhook_id IS NOT NULL
+)
+SELECT webhook_id::text FROM owed
+WHERE webhook_id IS NOT NULL AND NOT EXISTS (SELECT FROM webhooks AS w WHERE w.id = owed.webhook_id)
+"""
+
+# In batches: one statement for all of them would be a long transaction, and hold up the clearing of dead rows.
+FORGET_DELIVERIES = """
+DELETE FROM deliveries WHERE webhook_id = $1 AND event_id IN (
+    SELECT event_id FROM deliveries WHERE webhook_id = $1 ORDER BY event_id LIMIT $2
+)
+"""

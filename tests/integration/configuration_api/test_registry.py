@@ -7,12 +7,16 @@ import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
 
 from gateway.egress.policy import EgressPolicy
 from gateway.errors import Unavailable
 from gateway.ids import IdSource
 from gateway.model import WebhookState
 from gateway.registry import OVERLAP, Registry
+from gateway.store import config
 from gateway.store.config import Change, ConfigStore
 from gateway.store.secrets import SecretBox
 
@@ -59,13 +63,43 @@ async def test_a_commit_that_was_never_confirmed_is_found_at_the_next_change(api
     await registry.load()
     registry.listen(api.heard)
     store.cuts = True
-    try:
+    with pytest.raises(Unavailable):
         await registry.add_tenant("acme", by="test")
-    except Unavailable:
-        assert registry.tenant("acme") is None
+    assert registry.tenant("acme") is None
     store.cuts = False
     await registry.add_tenant("globex", by="test")
     assert registry.tenant("acme") is not None
+
+
+async def test_a_revocation_in_doubt_is_looked_up_without_waiting_for_another_change(api: Api) -> None:
+    made = await api.make("/tokens", {"role": "viewer"})
+    store = CutAtCommit(api.pool, SecretBox([bytes(32)]))
+    registry = Registry(store, policy=EgressPolicy(), tokens=api.tokens, ids=IdSource())
+    await registry.load()
+    store.cuts = True
+    with pytest.raises(Unavailable):
+        await registry.remove_token(made["id"], by="test")
+    store.cuts = False
+    await registry.tend()
+    assert registry.token(made["id"]) is None
+    assert (await api.call("GET", "/webhooks", token=made["token"])).status == 401
+
+
+async def test_what_a_removed_webhook_was_still_to_be_sent_is_forgotten(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "FORGET_BATCH", 2)
+    kept, gone = [(await api.make("/webhooks", HOOK))["id"] for _ in range(2)]
+    rows = [(hook, str(uuid4())) for hook in (kept, gone) for _ in range(5)]
+    await api.pool.executemany(
+        "INSERT INTO deliveries (webhook_id, event_id, shard, state, attempts, tries, next_at)"
+        " VALUES ($1, $2, 0, 'retrying', 1, 1, now())",
+        rows,
+    )
+    await api.call("DELETE", f"/webhooks/{gone}")
+    await api.registry.tend()
+    left = await api.pool.fetch("SELECT webhook_id::text FROM deliveries")
+    assert [row["webhook_id"] for row in left] == [kept] * 5
 
 
 async def test_changes_at_the_same_time_take_turns(api: Api) -> None:
@@ -106,10 +140,10 @@ async def test_the_older_of_two_secrets_is_retired_while_running(api: Api) -> No
     await registry.rotate_secret(hook["id"], bytes(32), by="test")
     registry.listen(api.heard)
     now[0] += OVERLAP - timedelta(seconds=1)
-    registry.retire_secrets()
+    await registry.tend()
     assert len(api.heard.changed) == 1
     now[0] += timedelta(seconds=1)
-    registry.retire_secrets()
+    await registry.tend()
     assert api.heard.changed[-1].signing_secrets == (bytes(32),)
     assert registry.previous_secret_until(hook["id"]) is None
 
