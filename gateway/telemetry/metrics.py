@@ -171,7 +171,7 @@ class Metrics(Collector):
         yield build
 
     def _lane_text(self) -> str:
-        """The lanes' gauges, by hand: of 1,000 webhooks that holds the event loop up for 2 ms, the client library for 20."""
+        """The lanes' gauges, by hand: 1,000 webhooks hold the event loop up for 2 ms so, through the client for 20."""
         lanes = list(self._lanes())
         gauges: tuple[tuple[str, str, Callable[[LaneSample], float]], ...] = (
             ("gateway_lane_depth", "Deliveries waiting in memory.", lambda lane: lane.depth),
