@@ -120,7 +120,7 @@ async def _gateway(
     async with AsyncExitStack() as stack:
         metrics = Metrics(version=__version__)
         ids = IdSource()
-        gate = Gate()
+        gate = Gate(lease_is_valid=lambda: ownership.is_valid)
         clock = Clock()
         box = SecretBox.load(settings.secret_key, settings.data_dir)
         pool = await stack.enter_async_context(open_pool(dsn))
@@ -129,7 +129,7 @@ async def _gateway(
         await maintenance.prepare()
         log_store = PostgresLog(dsn, fence=ownership.fence, write_timeout_s=DEADLINE_S)
         stack.push_async_callback(log_store.close)
-        ids.stay_above(await log_store.last_event_id())
+        ids.stay_above(max(watermark, await log_store.last_event_id()))
 
         policy = EgressPolicy(allow=settings.egress_allow, ports=settings.egress_ports, is_local=is_local)
         resolver = Resolver(policy)

@@ -1,7 +1,8 @@
 """Keeps the lease: renews it once a second, and shuts the gate the moment that it may be another's.
 
 Invariant: no attempt starts while the lease is not certainly valid on this process's own clock; so a process
-that was frozen and wakes up starts nothing.
+that was frozen and wakes up starts nothing. The gate looks at that clock itself: after a freeze, answers that
+came meanwhile are taken before this loop has its turn.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from gateway.delivery.gate import Gate
-from gateway.errors import Unavailable
+from gateway.errors import Fenced, Unavailable
 
 RENEW_S = 1.0
 
@@ -47,6 +48,9 @@ class LeaseKeeper:
                 await self.save()
             except Unavailable as error:
                 log.warning("lease_not_renewed", error=str(error))
+            except Fenced:
+                self._gate.shut("lease")
+                raise
             if self._lease.is_valid:
                 self._gate.open("lease")
             else:

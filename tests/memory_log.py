@@ -29,9 +29,9 @@ from gateway.model import DeliveryState, Event
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """How a call fails: with `error`, after it took effect (`applied`) or instead."""
+    """How a call fails: with `error`, after it took effect (`applied`) or instead; without one it does not."""
 
-    error: Exception
+    error: Exception | None
     applied: bool = False
 
 
@@ -164,7 +164,7 @@ class MemoryLog:
         if self.is_fenced and operation in ("append", "record"):
             raise Fenced("another process owns the shards")
         fault = self.faults[operation].popleft() if self.faults[operation] else None
-        if fault is not None and not fault.applied:
+        if fault is not None and fault.error is not None and not fault.applied:
             raise fault.error
         return fault
 
@@ -173,5 +173,5 @@ class MemoryLog:
             await self.held[operation].wait()
 
     def _end(self, fault: Fault | None) -> None:
-        if fault is not None:
+        if fault is not None and fault.error is not None:
             raise fault.error

@@ -16,7 +16,7 @@ import structlog
 
 from gateway.delivery.delivery import Delivery
 from gateway.delivery.gate import Gate
-from gateway.errors import Unavailable
+from gateway.errors import Fenced, Unavailable
 from gateway.log import AttemptRecord, BadRow, DeliveryRow, EventLog
 from gateway.telemetry.metrics import Metrics
 
@@ -50,6 +50,7 @@ class Recorder:
         self._added = 0
         self._committed = 0
         self._flushed = asyncio.Condition()
+        self._has_ended = False
 
     @property
     def backlog(self) -> int:
@@ -64,13 +65,26 @@ class Recorder:
             self._gate.shut("recorder")
 
     async def flushed(self) -> None:
-        """Returns when everything that was added before the call is committed."""
+        """Returns when everything that was added before the call is committed; `Unavailable` where it never will be."""
         added = self._added
         async with self._flushed:
-            await self._flushed.wait_for(lambda: self._committed >= added)
+            await self._flushed.wait_for(lambda: self._committed >= added or self._has_ended)
+        if self._committed < added:
+            raise Unavailable("the recorder has ended")
 
     async def run(self) -> None:
-        """Commit batch after batch until cancelled. A lost fence ends it with `Fenced`."""
+        """Commit batch after batch until cancelled. A lost fence shuts the gate and ends it with `Fenced`."""
+        try:
+            await self._run()
+        except Fenced:
+            self._gate.shut("recorder")
+            raise
+        finally:
+            self._has_ended = True
+            async with self._flushed:
+                self._flushed.notify_all()
+
+    async def _run(self) -> None:
         while True:
             if not self._entries:
                 self._arrived.clear()

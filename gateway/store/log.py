@@ -86,11 +86,10 @@ class PostgresLog:
 
     async def _end_backend(self, session: Session) -> None:
         """Make sure that what this session sent last is decided: its server process is gone."""
-        pid, session.pid = session.pid, None
         session.drop()
-        while pid is not None:
-            rows = await self._read(sql.END_BACKEND, pid)
-            if not rows:
+        while session.pid is not None:
+            if not await self._read(sql.END_BACKEND, session.pid):
+                session.pid = None  # only now: where the question fails, it is asked again
                 return
             await asyncio.sleep(0.02)
 

@@ -24,6 +24,8 @@ BROKEN = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that died between two statements may still call itself busy
     asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,  # the server process was ended: perhaps after the commit, before it could say so
+    asyncpg.CrashShutdownError,
 )
 REFUSED = (
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
@@ -60,12 +62,12 @@ class Session:
                 return await statement.fetch(*args, timeout=timeout_s or self._timeout_s)
         except BAD_ROW as error:
             raise BadRow(str(error)) from error
-        except REFUSED as error:
-            self.drop()
-            raise Unavailable(f"the database refuses to write: {error}") from error
         except BROKEN as error:
             self.drop()
             raise OutcomeUnknown(f"the database went away: {_words(error)}") from error
+        except REFUSED as error:
+            self.drop()
+            raise Unavailable(f"the database refuses to write: {error}") from error
         except asyncio.CancelledError:
             self.drop()
             raise
