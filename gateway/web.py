@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from gateway.admin.openapi import OpenApi
+from gateway.admin.problems import ProblemPages
 from gateway.admin.routes import Route, add_routes
 from gateway.errors import Unavailable
 from gateway.http import json_response, problem_middleware
@@ -21,7 +22,7 @@ def build_web(
     """`readiness` says why events cannot be accepted now, or None where they can."""
     app = web.Application(middlewares=[problem_middleware], client_max_size=BATCH_BYTES)
     pushes.add_routes(app)
-    add_routes(app, [*routes, *OpenApi(routes).routes()], tokens=tokens)
+    add_routes(app, [*routes, *OpenApi(routes).routes(), *ProblemPages().routes()], tokens=tokens)
 
     async def alive(request: web.Request) -> web.Response:
         return json_response({"status": "alive"})
