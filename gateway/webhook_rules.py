@@ -19,7 +19,8 @@ HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token (RFC 9110 §5.6.2)."""
 HEADER_VALUE = re.compile(r"[!-~](?:[ \t!-~]*[!-~])?")
 """A field value (RFC 9110 §5.5) in ASCII: neither line breaks nor white space around it."""
-CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What breaks lines, headers and terminals, turns the direction of what follows, or is no character at all."""
 
 OWN_HEADERS = frozenset(
     {
