@@ -173,7 +173,7 @@ class Lane:
         attempt_id = around.ids.next()
         delivery.started_at = around.clock.monotonic_s()
         if delivery.accepted_at is not None:
-            around.metrics.delivery_lag_seconds.observe(delivery.started_at - delivery.accepted_at)
+            around.metrics.started(self.webhook, delivery.started_at - delivery.accepted_at)
             delivery.accepted_at = None
         assert self._wire is not None and self._pool is not None, "an active lane has a wire"
         wire = self._wire
@@ -186,7 +186,7 @@ class Lane:
     def _finish(self, delivery: Delivery, attempt_id: str, wire: Wire, outcome: Outcome) -> None:
         built = self._flying.pop(delivery)
         self._retries_flying -= delivery.tries > 0
-        self._around.metrics.attempted(outcome)
+        self._around.metrics.attempted(self.webhook, outcome)
         record = attempt_record(
             attempt_id, self.webhook, delivery.event, wire, built, outcome, number=delivery.attempts, test=False
         )

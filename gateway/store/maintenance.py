@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -18,9 +19,23 @@ COUNT_EVERY_S = 10.0
 TIDY_EVERY_S = 600.0
 TIMEOUT_S = 60.0
 
-_UNSETTLED = "SELECT state, count(*) AS rows FROM deliveries GROUP BY state"
+# As text, since servers before version 18 know no least uuid.
+_UNSETTLED = """
+SELECT webhook_id::text, state, count(*) AS rows, min(event_id::text) AS oldest_id FROM deliveries
+GROUP BY webhook_id, state
+"""
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """How many deliveries of one webhook are stored in one state, and the id of the oldest one's event."""
+
+    webhook_id: str
+    state: str
+    deliveries: int
+    oldest_id: str
 
 
 class Maintenance:
@@ -29,10 +44,17 @@ class Maintenance:
     def __init__(self, dsn: str, *, retention_days: int) -> None:
         self._session = Session(dsn, name="gateway maintenance", timeout_s=TIMEOUT_S)
         self._retention = timedelta(days=retention_days)
-        self._unsettled: Mapping[str, int] = {}
+        self._unsettled: Sequence[Unsettled] = ()
 
     def unsettled(self) -> Mapping[str, int]:
         """Stored deliveries by state, as counted a few seconds ago."""
+        counts: dict[str, int] = {}
+        for each in self._unsettled:
+            counts[each.state] = counts.get(each.state, 0) + each.deliveries
+        return counts
+
+    def unsettled_by_webhook(self) -> Sequence[Unsettled]:
+        """The same, by webhook and state."""
         return self._unsettled
 
     async def prepare(self) -> None:
@@ -49,7 +71,9 @@ class Maintenance:
                         await self._tidy()
                         tidied_at = monotonic()
                     rows = await self._session.fetch(_UNSETTLED)
-                    self._unsettled = {row["state"]: row["rows"] for row in rows}
+                    self._unsettled = [
+                        Unsettled(row["webhook_id"], row["state"], row["rows"], row["oldest_id"]) for row in rows
+                    ]
                 except (Unavailable, BadRow) as error:
                     log.warning("maintenance_failed", error=str(error))
                 await asyncio.sleep(COUNT_EVERY_S)

@@ -7,7 +7,7 @@ by what the switch or a target sends. `docs/metrics.md` says what each one means
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
@@ -16,8 +16,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from gateway.catalog import BY_NAME
-from gateway.model import DeliveryState, ErrorKind, Event, Outcome
+from gateway.model import DeliveryState, ErrorKind, Event, Outcome, Webhook
 from gateway.telemetry.accumulators import Count, Histogram, LabelledCount
+from gateway.telemetry.rollup import Rollup
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -51,6 +52,7 @@ class Metrics(Collector):
 
     def __init__(self, *, version: str) -> None:
         self._version = version
+        self.rollup = Rollup()
         self._lanes: Callable[[], Iterable[LaneSample]] = tuple
         self._unsettled: Callable[[], Mapping[str, int]] = dict
 
@@ -105,19 +107,27 @@ class Metrics(Collector):
 
     # --- what happened, in one call each -----------------------------------------------------------------------
 
-    def accepted(self, events: Iterable[Event]) -> None:
+    def accepted(self, events: Sequence[Event]) -> None:
         """These were committed, and are answered 202."""
         count = self.events_accepted.inc
         for event in events:
             count(event.type)
+        self.rollup.accepted(events)
 
-    def attempted(self, outcome: Outcome) -> None:
+    def started(self, webhook: Webhook, lag_s: float) -> None:
+        """The first attempt of a delivery began so long after the switch's push."""
+        self.delivery_lag_seconds.observe(lag_s)
+        self.rollup.started(webhook, lag_s)
+
+    def attempted(self, webhook: Webhook, outcome: Outcome) -> None:
         """One attempt of a delivery ended; a success also ends the delivery."""
+        ok = outcome.ok
         self.attempt_seconds.observe(outcome.duration_us * 1e-6)
+        self.rollup.attempted(webhook, ok, outcome.duration_us)
         response = outcome.response
         if response is None:
             self.attempts.inc(outcome.error or ErrorKind.ABANDONED)
-        elif outcome.ok:
+        elif ok:
             self.attempts.inc(SUCCESS)
             self.deliveries.inc(SUCCESS)
         else:

@@ -10,12 +10,16 @@ from unittest.mock import Mock
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.model import ErrorKind, Event, Outcome, Response
+from gateway.model import ErrorKind, Event, Outcome, Response, Webhook, WebhookState
 from gateway.telemetry.accumulators import LABEL_VALUES_LIMIT, OTHER, Histogram, LabelledCount
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.metrics import LaneSample, Metrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+HOOK = Webhook(
+    id="w1", tenant_id=1, name="crm", events=frozenset(), method="POST", url="https://crm.example.com/", access=None,
+    state=WebhookState.ACTIVE, reason=None, signing_secrets=(),
+)  # fmt: skip
 LANE = LaneSample(webhook_id="w1", depth=3, oldest_age_s=1.5, in_flight=2, breaker_open=True)
 
 
@@ -58,7 +62,7 @@ def test_accepted_events_are_counted_by_type() -> None:
 )
 def test_an_attempt_is_counted_by_how_it_ended(outcome: Outcome, label: str) -> None:
     metrics = Metrics(version="1")
-    metrics.attempted(outcome)
+    metrics.attempted(HOOK, outcome)
     values = scraped(metrics)
     assert values["gateway_attempts_total", (("outcome", label),)] == 1
     assert values["gateway_attempt_seconds_sum", ()] == pytest.approx(0.002)
@@ -94,7 +98,7 @@ def test_lanes_are_asked_only_when_scraped() -> None:
     metrics = Metrics(version="1")
     sample = Mock(return_value=[LANE])
     metrics.watch_lanes(sample)
-    metrics.attempted(answered(200))
+    metrics.attempted(HOOK, answered(200))
     sample.assert_not_called()
     values, webhook = scraped(metrics), (("webhook", "w1"),)
     sample.assert_called_once_with()
