@@ -7,7 +7,6 @@ not give, whether aiohttp looked it up or found it literally in the URL.
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
 import ssl
 import time
@@ -16,18 +15,14 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http import RawResponseMessage
-from aiohttp.streams import StreamReader
 from yarl import URL
 
 from gateway.delivery import failures
+from gateway.delivery.aiohttp_connector import Connector, LimitExceeded, VettedAddresses
 from gateway.delivery.transport import (
     IDLE_LIMIT_S,
     RESPONSE_BODY_LIMIT,
     RESPONSE_HEADER_LIMIT,
-    RESPONSE_WIRE_LIMIT,
     AddressBook,
     Done,
     Request,
@@ -75,10 +70,10 @@ class AiohttpPool:
         self._on_closed = on_closed
         self._attempts: dict[asyncio.Task[Any], _Attempt] = {}
         self._closing = False
-        connector = _Connector(
+        connector = Connector(
             limit=max_connections,
             keepalive_timeout=IDLE_LIMIT_S,
-            resolver=_Vetted(self._current_attempt),
+            resolver=VettedAddresses(lambda: self._current_attempt().addresses),
             use_dns_cache=False,
             # One address after the other, in the attempt's own task: `_current_attempt` relies on it.
             happy_eyeballs_delay=None,
@@ -201,7 +196,7 @@ class _Attempt:
         ) as response:
             self._answered_s = time.perf_counter()
             if sum(len(name) + len(value) for name, value in response.raw_headers) > RESPONSE_HEADER_LIMIT:
-                raise _LimitExceeded("the response's header section is larger than 16 KiB")
+                raise LimitExceeded("the response's header section is larger than 16 KiB")
             content = bytearray()
             while len(content) <= RESPONSE_BODY_LIMIT:
                 part = await response.content.read(RESPONSE_BODY_LIMIT + 1 - len(content))
@@ -218,7 +213,8 @@ class _Attempt:
             return ErrorKind.DNS
         if self.socket is None or self._connected_s is not None:
             return ErrorKind.TIMEOUT
-        return ErrorKind.TLS_TIMEOUT if self._is_connected() else ErrorKind.CONNECT_TIMEOUT
+        in_tls = self._request.target.scheme == "https" and self._is_connected()
+        return ErrorKind.TLS_TIMEOUT if in_tls else ErrorKind.CONNECT_TIMEOUT
 
     def _is_connected(self) -> bool:
         """Whether TCP is: the socket knows, aiohttp does not say."""
@@ -245,7 +241,7 @@ class _Attempt:
                 return failures.of_loss(None, answer_begun=True)
             case aiohttp.ClientResponseError():
                 return ErrorKind.PROTOCOL, f"not an HTTP/1.1 response: {error.message.partition(chr(10))[0]}"
-            case _LimitExceeded():
+            case LimitExceeded():
                 return ErrorKind.PROTOCOL, str(error)
             case aiohttp.InvalidURL() | ValueError():
                 return ErrorKind.REQUEST, "the request cannot be written as HTTP/1.1"
@@ -268,87 +264,6 @@ class _Attempt:
                 phases.append((name, (ended_s - begun_s) * 1000))
                 begun_s = ended_s
         return tuple(phases)
-
-
-class _LimitExceeded(Exception):
-    """A response was larger than a limit; the message says which."""
-
-
-class _Connector(aiohttp.TCPConnector):
-    """aiohttp's connector, its connections counting what they read."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        # aiohttp offers no place to count the bytes off the wire but the protocol that it builds here.
-        counting = functools.partial(_Handler, loop=asyncio.get_running_loop())
-        self._factory = counting  # type: ignore[assignment]  # partial is invariant; the handler is a subclass
-
-
-class _Handler(ResponseHandler):
-    """aiohttp's connection, with a budget of wire bytes for each response, and deaf while nothing was asked."""
-
-    _left_bytes = 0
-    _asked = False
-
-    def set_response_params(self, **params: Any) -> None:
-        """aiohttp calls this as each request starts."""
-        self._left_bytes = RESPONSE_WIRE_LIMIT
-        self._asked = True
-        super().set_response_params(**params)
-
-    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        """aiohttp calls this with the head of each response, interim ones included."""
-        message, payload = data
-        if message.code >= HTTPStatus.OK:
-            payload.on_eof(self._ended)
-        super().feed_data(data, size)
-
-    def data_received(self, data: bytes) -> None:
-        if data and not self._asked:
-            self.abort()  # else aiohttp would keep these bytes, and take them for the next request's answer
-            return
-        within = data[: self._left_bytes]
-        self._left_bytes -= len(within)
-        super().data_received(within)
-        if len(within) < len(data):
-            # Later, so that a reader whom this part satisfies has it before the exception comes.
-            self._loop.call_soon(self._exhausted)
-
-    def _ended(self) -> None:
-        self._asked = False
-
-    def _exhausted(self) -> None:
-        error = _LimitExceeded(f"the response took more than {RESPONSE_WIRE_LIMIT // 1024} KiB on the wire")
-        if self._payload is not None:
-            self._payload.set_exception(error)
-        self.set_exception(error)
-        if self.transport is not None:
-            self.transport.abort()
-
-
-class _Vetted(AbstractResolver):
-    """What aiohttp asks for addresses: it gets those that were vetted for the attempt that asks."""
-
-    def __init__(self, current_attempt: Callable[[], _Attempt]) -> None:
-        self._current_attempt = current_attempt
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in self._current_attempt().addresses
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
 def _connection_trace() -> aiohttp.TraceConfig:
