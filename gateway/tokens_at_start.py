@@ -15,15 +15,14 @@ from gateway.settings import Settings
 
 ACTOR = "gateway"
 FILE = "admin-token"
+BOOTSTRAP = "bootstrap"
+"""The name of the token that GATEWAY_ADMIN_TOKEN gives."""
 
 
 async def bootstrap_admin(registry: Registry, settings: Settings) -> str | None:
     """The plain token where one was made now and has to be shown; None where there is one already."""
-    known = {token.prefix for token in registry.tokens()}
     if settings.admin_token is not None:
-        given = adopt(settings.admin_token)
-        if given.prefix not in known:
-            await registry.add_token(_token(registry, "bootstrap", given.prefix, given.digest), by=ACTOR)
+        await _adopt(registry, settings.admin_token)
         return None
     if any(token.role is Role.ADMIN and token.tenant_id is None for token in registry.tokens()):
         return None
@@ -31,6 +30,17 @@ async def bootstrap_admin(registry: Registry, settings: Settings) -> str | None:
     _keep(settings, made.plain)
     await registry.add_token(_token(registry, "first", made.prefix, made.digest), by=ACTOR)
     return made.plain
+
+
+async def _adopt(registry: Registry, plain: str) -> None:
+    """Make the given token the one of the setting; one that was given before is revoked."""
+    given = adopt(plain)
+    before = [token for token in registry.tokens() if token.name == BOOTSTRAP]
+    if all(token.digest != given.digest for token in registry.tokens()):
+        await registry.add_token(_token(registry, BOOTSTRAP, given.prefix, given.digest), by=ACTOR)
+    for token in before:
+        if token.digest != given.digest:
+            await registry.remove_token(token.id, by=ACTOR)
 
 
 def _token(registry: Registry, name: str, prefix: str, digest: bytes) -> Token:
