@@ -4,13 +4,12 @@
 with `--rate` it keeps to a schedule instead (open loop) and measures from the time that the schedule meant, so a
 gateway that stalls cannot hide it by being sent less. It prints one JSON object when everything is answered.
 
-Invariant: it costs a fraction of what it measures; so it writes requests from templates and reads of an answer only
-its status, its length and, in a batch, how many were refused.
+Invariant: it costs a fraction of what it measures; so it reads of an answer only its status, its length and, in a
+batch, how many were refused.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import math
@@ -18,7 +17,6 @@ import time
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -26,33 +24,13 @@ import uvloop
 
 from bench.ledger import percentiles_ms
 from bench.pacer import Pacer
-from bench.traffic import FIRST_CALL_ID, TYPES, Payloads, Step, Traffic
+from bench.plan import Plan, read
+from bench.pushes import Requests
+from bench.traffic import Step, Traffic
 
 ANSWER_TIMEOUT_S = 30.0
 """How long the answers that are outstanding when sending ends are waited for."""
 CONTENT_LENGTH = b"content-length:"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to send. `rate_per_s` is of events, None is a closed loop.
-
-    `tenants` spreads the calls over so many, evenly or, with `skew`, by Zipf's law.
-    """
-
-    url: str
-    token: str
-    seconds: float
-    connections: int = 64
-    rate_per_s: float | None = None
-    poisson: bool = False
-    batch: int = 1
-    raw: bool = False
-    spread: int = 200
-    max_events: int | None = None
-    tenants: int = 0
-    skew: float = 0.0
-    first_call_id: int = FIRST_CALL_ID
 
 
 class Connection(asyncio.Protocol):
@@ -97,52 +75,6 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
-
-
-class Requests:
-    """Builds the bytes of a request out of steps: a batch, an envelope, or the raw payload."""
-
-    def __init__(self, plan: Plan) -> None:
-        host = urlsplit(plan.url).netloc
-        fields = f"Host: {host}\r\nAuthorization: Bearer {plan.token}\r\nContent-Type: application/json\r\n"
-        self._payloads = Payloads()
-        self._batch = plan.batch
-        path = "/v1/events/batch" if plan.batch > 1 else "/v1/events"
-        self._head = f"POST {path} HTTP/1.1\r\n{fields}Content-Length: ".encode()
-        self._raw_heads = tuple(
-            f"POST /v1/events/{type} HTTP/1.1\r\n{fields}Content-Length: ".encode() for type in TYPES
-        )
-        self._raw = plan.raw
-        self._tenants = Tenants(plan.tenants, skew=plan.skew) if plan.tenants else None
-
-    def build(self, steps: Sequence[Step], sent_ns: int) -> bytes:
-        if self._raw:
-            return _request(self._raw_heads[steps[0].rank], self._payloads.render(steps[0], sent_ns))
-        bodies = [self._payloads.render_envelope(step, sent_ns, self._tenant(step)) for step in steps]
-        return _request(self._head, bodies[0] if self._batch == 1 else b"[" + b",".join(bodies) + b"]")
-
-    def _tenant(self, step: Step) -> bytes | None:
-        return None if self._tenants is None else self._tenants.of(step.call_id)
-
-
-class Tenants:
-    """Which tenant a call belongs to: `tenant-0000` and on, each as likely, or by Zipf's law with exponent `skew`."""
-
-    TABLE_SIZE = 65_536
-
-    def __init__(self, count: int, *, skew: float) -> None:
-        weights = [1 / (place + 1) ** skew for place in range(count)]
-        scale = self.TABLE_SIZE / sum(weights)
-        table = [name for place, weight in enumerate(weights) for name in [place] * max(1, round(weight * scale))]
-        self._table = [b"tenant-%04d" % place for place in table]
-
-    def of(self, call_id: int) -> bytes:
-        """The same tenant for every step of a call; a multiplicative hash scatters the calls over the table."""
-        return self._table[(call_id * 2_654_435_761 >> 8) % len(self._table)]
-
-
-def _request(head: bytes, body: bytes) -> bytes:
-    return b"%b%d\r\n\r\n%b" % (head, len(body), body)
 
 
 class Load:
@@ -281,22 +213,7 @@ class Load:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--token", required=True)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--rate", type=float, dest="rate_per_s", help="events a second; closed loop without it")
-    parser.add_argument("--poisson", action="store_true", help="arrivals at random instead of evenly")
-    parser.add_argument("--batch", type=int, default=1, help="events in one request")
-    parser.add_argument("--raw", action="store_true", help="push to /v1/events/{type}")
-    parser.add_argument("--spread", type=int, default=200, help="calls that are open at once; 0 is hardest")
-    parser.add_argument("--max-events", type=int)
-    parser.add_argument("--tenants", type=int, default=0, help="spread over tenant-0000 and on; needs an unbound token")
-    parser.add_argument("--skew", type=float, default=0.0, help="exponent of Zipf's law over the tenants; 0 is even")
-    parser.add_argument("--first-call-id", type=int, default=FIRST_CALL_ID, help="calls are numbered from here")
-    plan = Plan(**vars(parser.parse_args()))
-    print(json.dumps(uvloop.run(_run(plan))))
+    print(json.dumps(uvloop.run(_run(read(description=__doc__)))))
 
 
 async def _run(plan: Plan) -> dict[str, Any]:

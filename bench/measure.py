@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import machine
-from bench.load import Plan
+from bench.plan import Plan
 from bench.process import Gateway
 from bench.rig import Rig, TargetClient
 
@@ -105,6 +105,7 @@ async def measure(
         duplicates=stats["duplicates"],
         overtaken=stats["overtaken"],
         refused=report["sent"] - report["accepted"],
+        notes={"connections_lost": report["connections_lost"]} if report["connections_lost"] else {},
     )
     return taken, stats
 

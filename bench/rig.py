@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +24,7 @@ import trustme
 from aiohttp import ClientSession
 
 from bench import machine
-from bench.load import Plan
+from bench.plan import Plan, arguments
 from bench.process import ADMIN_TOKEN, REPOSITORY, Gateway, free_port
 from bench.traffic import FIRST_CALL_ID
 
@@ -194,7 +194,7 @@ class Rig:
         """Runs the generator with its own range of call ids and returns its report."""
         self._loads += 1
         plan = replace(plan, first_call_id=FIRST_CALL_ID + self._loads * CALLS_PER_LOAD)
-        process = await _python("-m", "bench.load", *_arguments(plan))
+        process = await _python("-m", "bench.load", *arguments(plan))
         machine.pin(process.pid, OTHER_CORE)
         try:
             output, _ = await asyncio.wait_for(process.communicate(), plan.seconds * 2 + SLACK_S)
@@ -217,18 +217,6 @@ def pin(gateway: Gateway) -> None:
 
 def plan(gateway: Gateway, seconds: float, **rest: Any) -> Plan:
     return Plan(url=gateway.url, token=ADMIN_TOKEN, seconds=seconds, **rest)
-
-
-def _arguments(plan: Plan) -> list[str]:
-    """A plan as the generator's command line."""
-    arguments = []
-    for name, value in asdict(plan).items():
-        option = "--" + {"rate_per_s": "rate"}.get(name, name).replace("_", "-")
-        if value is True:
-            arguments.append(option)
-        elif value is not None and value is not False:
-            arguments += [option, str(value)]
-    return arguments
 
 
 def _certificate(folder: Path) -> Certificate:

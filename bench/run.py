@@ -16,7 +16,8 @@ from rich.console import Console
 from bench import chart, report
 from bench.measure import Measurement
 from bench.rig import Rig
-from bench.scenarios import SCENARIOS, Run, Scenario
+from bench.scenario import Run, Scenario
+from bench.scenarios import SCENARIOS
 
 SECONDS = 4.0
 QUICK_SECONDS = 1.5

@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from bench.load import Load, Plan
+from bench.load import Load
+from bench.plan import Plan
 from bench.rig import Child
 from tests.acceptance.program import RecordTarget
 

@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from bench.load import Tenants
+from bench.plan import Plan, arguments, read
+from bench.pushes import Tenants
 from bench.traffic import DECLINED_EVERY, DECLINED_RANK, STEPS, TYPES, Payloads, Step, Traffic
 from gateway.catalog import check
 
@@ -52,3 +53,10 @@ def test_tenants_share_calls_evenly_or_by_zipfs_law() -> None:
     assert len(even) == len(skewed) == 10
     assert max(even.values()) < 1.5 * min(even.values())
     assert skewed[b"tenant-0000"] > 5 * skewed[b"tenant-0009"]
+
+
+def test_a_plan_survives_the_way_over_the_command_line() -> None:
+    plan = Plan(
+        url="http://127.0.0.1:1", token="t", seconds=2.5, rate_per_s=400.0, poisson=True, max_events=7, skew=1.0
+    )
+    assert read(arguments(plan)) == plan
