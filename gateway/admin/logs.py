@@ -52,7 +52,7 @@ class LogApi:
     async def list(self, request: web.Request) -> web.Response:
         query = parse_query(LogQuery, request.query)
         tenant_id = listed_tenant(principal(request), query.tenant, self._tenants)
-        found = await self._log.page(_filter(query, tenant_id), query.limit + 1)
+        found = await self._log.page(attempt_filter(query, tenant_id), query.limit + 1)
         shown = found[: query.limit]
         after = encode_cursor("logs", [shown[-1].id]) if len(found) > len(shown) else None
         return json_response(page([present.attempt(each) for each in shown], after))
@@ -65,7 +65,8 @@ class LogApi:
         return json_response(present.attempt_in_full(found, phones=present.sees_phone_numbers(who)))
 
 
-def _filter(query: LogQuery, tenant_id: int | None) -> AttemptFilter:
+def attempt_filter(query: LogQuery, tenant_id: int | None) -> AttemptFilter:
+    """What a query asks of the log. Problem 422 where its period or its cursor is wrong."""
     from_id, before_id = id_bounds(query.begin, query.end, place="")
     position = decode_cursor("logs", query.cursor)
     if position is not None:  # it lies before the end of the period, being of an item in it

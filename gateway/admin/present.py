@@ -26,7 +26,7 @@ from gateway.admin.read_schemas import (
     RequestOut,
     ResponseOut,
 )
-from gateway.delivery.diagnosis import diagnose
+from gateway.delivery.diagnosis import Diagnosis, diagnose
 from gateway.delivery.masking import STARS, mask_personal, mask_personal_url, mask_phones, mask_url, personal_values
 from gateway.delivery.request import BODILESS, splice, with_query
 from gateway.errors import Problem
@@ -61,10 +61,16 @@ def attempt(shown: AttemptSummary | AttemptRecord) -> AttemptOut:
     return AttemptOut(**_attempt(shown))
 
 
-def _attempt(shown: AttemptSummary | AttemptRecord) -> dict[str, Any]:
+def diagnosis(shown: AttemptSummary | AttemptRecord) -> Diagnosis | None:
+    """Why it failed; None where it did not."""
     error = None if shown.error is None else ErrorKind(shown.error)
     target = urlsplit(shown.url)
-    words = diagnose(error, shown.status, shown.detail, host=target.hostname, port=target.port)
+    return diagnose(error, shown.status, shown.detail, host=target.hostname, port=target.port)
+
+
+def _attempt(shown: AttemptSummary | AttemptRecord) -> dict[str, Any]:
+    error = None if shown.error is None else ErrorKind(shown.error)
+    words = diagnosis(shown)
     return {
         "id": shown.id,
         "event_id": shown.event_id,

@@ -101,27 +101,37 @@ class ReplayApi:
 
     async def create(self, request: web.Request) -> web.Response:
         who, body = principal(request), await read_json(request)
-        replay_id = self._registry.new_id()
         if isinstance(body, dict) and "event_id" in body:
-            await self._start_event(replay_id, parse(ReplayEventIn, body), who)
+            replay = await self.start(parse(ReplayEventIn, body), who)
         else:
-            await self._start_range(replay_id, parse(ReplayRangeIn, body), who)
+            replay = await self.start(parse(ReplayRangeIn, body), who)
+        return json_response(_shown(replay), status=202, headers={"Location": f"{PATH}/{replay.id}"})
+
+    async def start(self, body: ReplayEventIn | ReplayRangeIn, who: Principal) -> Replay:
+        """Problem 422 where it names what does not exist, or what `who` may not see."""
+        replay_id = self._registry.new_id()
+        if isinstance(body, ReplayEventIn):
+            await self._start_event(replay_id, body, who)
+        else:
+            await self._start_range(replay_id, body, who)
         replay = await self._store.one(replay_id, who.tenant_id)
         assert replay is not None, "it was committed"
-        return json_response(_shown(replay), status=202, headers={"Location": f"{PATH}/{replay_id}"})
+        return replay
 
     async def show(self, request: web.Request) -> web.Response:
         return json_response(_shown(await self._one(request, principal(request))))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        who = principal(request)
-        replay = await self._one(request, who)
+        await self.withdraw(await self._one(request, principal(request)), principal(request))
+        return web.Response(status=204)
+
+    async def withdraw(self, replay: Replay, who: Principal) -> None:
+        """Problem 409 where it is finished."""
         if replay.state == "done":
             raise Problem(409, "conflict", "this replay is finished; there is nothing left to cancel")
         entry = self._entry(replay.id, replay.tenant_id, who, "replay.cancel", {})
         if webhook_ids := await self._store.cancel(replay.id, who.tenant_id, entry):
             self._nudge(webhook_ids)
-        return web.Response(status=204)
 
     async def _start_event(self, replay_id: str, body: ReplayEventIn, who: Principal) -> None:
         webhook = None if body.webhook_id is None else self._registry.webhook(body.webhook_id)

@@ -6,6 +6,7 @@ which is the order of time, or starts from the few events that a call or an acco
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,12 @@ from gateway.store.reading import Connection, Database
 
 FEW_EVENTS = 2_000
 """An account with no more events than this is read through them; one with more is dense enough to be walked."""
+
+WALKS = (1_000, 20_000)
+"""How many attempts `search` looks at where no index leads to just those wanted: few first, then as many as one page
+may cost."""
+BULK_TYPES = frozenset({"call.created", "call.ended", "call.saved"})
+"""Event types that make up most of the log; the others have an index of their own."""
 
 SUMMARY_COLUMNS = """a.id::text, a.event_id::text, a.webhook_id::text, a.event_type, a.number, a.test, a.ok, a.status,
        a.error, a.detail, a.duration_us, a.url"""
@@ -78,6 +85,18 @@ class AttemptInFull:
     payload: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of a search. What comes next lies below `next_id`; None at the end of the log.
+
+    With `is_cut` the page is not full: nothing more was found down to `next_id`, and further down nobody has looked.
+    """
+
+    attempts: list[AttemptSummary]
+    next_id: str | None
+    is_cut: bool
+
+
 class AttemptLog:
     """Reads `attempts`."""
 
@@ -94,6 +113,32 @@ class AttemptLog:
             rows = await connection.fetch(query.sql(limit), *query.args)
         return [summary(row) for row in rows]
 
+    async def search(self, wanted: AttemptFilter, limit: int) -> Found:
+        """Like `page`, but whatever is asked, it costs no more than walking the last of `WALKS`: see `Found`."""
+        rows: list[asyncpg.Record] = []
+        floor_id = None
+        async with self._database.reading() as connection:
+            query = _Query()
+            query.add_filter(wanted)
+            is_walk = wanted.account_id is not None and await self._add_account(connection, query, wanted)
+            lead, others = _lead(wanted)
+            for walk in WALKS if is_walk or others else WALKS[:1]:
+                if is_walk or others:
+                    floor_id = await connection.fetchval(lead.floor_sql(walk), *lead.args)
+                rows = await self._above(connection, query, floor_id, limit + 1)
+                if len(rows) > limit or floor_id is None:
+                    break
+        attempts = [summary(row) for row in rows[:limit]]
+        if len(rows) > limit:
+            return Found(attempts, attempts[-1].id, is_cut=False)
+        return Found(attempts, None if floor_id is None else str(floor_id), is_cut=floor_id is not None)
+
+    async def _above(self, connection: Connection, query: _Query, floor_id: object, limit: int) -> list[asyncpg.Record]:
+        bounded = query.copy()
+        if floor_id is not None:
+            bounded.add("a.id >= {}::uuid", floor_id)
+        return await connection.fetch(bounded.sql(limit), *bounded.args)
+
     async def one(self, attempt_id: str, tenant_id: int | None) -> AttemptInFull | None:
         async with self._database.reading() as connection:
             row = await connection.fetchrow(ONE, attempt_id, tenant_id)
@@ -103,20 +148,26 @@ class AttemptLog:
         ids = {name: str(row[name]) for name in ("id", "event_id", "webhook_id")}
         return AttemptInFull(AttemptRecord(**(columns | ids)), row["payload"])
 
-    async def _add_account(self, connection: Connection, query: _Query, wanted: AttemptFilter) -> None:
+    async def _add_account(self, connection: Connection, query: _Query, wanted: AttemptFilter) -> bool:
+        """Whether attempts have to be looked at one by one, for the account has too many events to start from."""
         rows = await connection.fetch(ACCOUNT_EVENTS, wanted.account_id, wanted.tenant_id, FEW_EVENTS + 1)
-        if len(rows) <= FEW_EVENTS:
-            query.add("a.event_id = ANY({}::uuid[])", [row["id"] for row in rows])
-        else:
+        is_dense = len(rows) > FEW_EVENTS
+        if is_dense:
             query.add("(SELECT e.account_id FROM events AS e WHERE e.id = a.event_id) = {}", wanted.account_id)
+        else:
+            query.add("a.event_id = ANY({}::uuid[])", [row["id"] for row in rows])
+        return is_dense
 
 
 class _Query:
     """Conditions with their arguments. Only what is asked for is in the statement, so each gets its own plan."""
 
-    def __init__(self) -> None:
-        self.args: list[Any] = []
-        self._conditions: list[str] = []
+    def __init__(self, args: Sequence[Any] = (), conditions: Sequence[str] = ()) -> None:
+        self.args: list[Any] = [*args]
+        self._conditions: list[str] = [*conditions]
+
+    def copy(self) -> _Query:
+        return _Query(self.args, self._conditions)
 
     def add(self, condition: str, *values: object) -> None:
         """`{}` stands for each value in turn; `condition` is never made from input."""
@@ -154,8 +205,42 @@ class _Query:
             )
 
     def sql(self, limit: int) -> str:
-        where = f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
-        return f"SELECT {SUMMARY_COLUMNS} FROM attempts AS a {where} ORDER BY a.id DESC LIMIT {limit:d}"  # noqa: S608 (no input in it)
+        return f"SELECT {SUMMARY_COLUMNS} FROM attempts AS a {self._where} ORDER BY a.id DESC LIMIT {limit:d}"  # noqa: S608 (no input in it)
+
+    def floor_sql(self, walk: int) -> str:
+        """The id of the last of the `walk` newest; no row where there are fewer."""
+        return f"SELECT a.id FROM attempts AS a {self._where} ORDER BY a.id DESC OFFSET {walk - 1:d} LIMIT 1"  # noqa: S608 (no input in it)
+
+    @property
+    def _where(self) -> str:
+        return f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
+
+
+def _lead(wanted: AttemptFilter) -> tuple[_Query, bool]:
+    """The part of a filter that one index answers in the order of the ids, and whether that leaves others to check."""
+    if wanted.event_id is not None or wanted.call_key is not None:
+        return _Query(), False  # a handful of rows, whatever else is asked
+    failed = wanted.ok is False or (wanted.statuses is not None and wanted.statuses[0] >= 300)
+    has_index = wanted.event_type is not None and wanted.event_type not in BULK_TYPES
+    query = _Query()
+    query.add_filter(
+        AttemptFilter(
+            from_id=wanted.from_id,
+            before_id=wanted.before_id,
+            event_type=wanted.event_type if has_index else None,
+            webhook_id=None if has_index else wanted.webhook_id,
+            ok=False if failed and not has_index else None,
+        )
+    )
+    others = (
+        wanted.tenant_id is not None
+        or (wanted.event_type is not None and not has_index)
+        or (wanted.webhook_id is not None and has_index)
+        or (failed and has_index)
+        or wanted.ok is True
+        or wanted.statuses is not None
+    )
+    return query, others
 
 
 def summary(row: asyncpg.Record) -> AttemptSummary:
