@@ -20,6 +20,7 @@ import structlog
 from gateway import __version__
 from gateway.admin.app import Parts, api_routes
 from gateway.clock import Clock
+from gateway.console.app import Console
 from gateway.delivery.budget import Budget
 from gateway.delivery.engine import Engine
 from gateway.delivery.gate import Gate
@@ -74,10 +75,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The gateway accepts events. `admin_token` is set on the first start of a database only."""
+    """The gateway accepts events. The rest is set on the first start of a database only.
+
+    `sign_in_url` opens the console as that token's holder, once and soon.
+    """
 
     url: str
     admin_token: str | None
+    sign_in_url: str | None
 
 
 async def serve(settings: Settings, *, on_ready: Callable[[Ready], None] | None = None) -> int:
@@ -186,24 +191,24 @@ async def _gateway(
         replays = ReplayStore(database)
         replayer = Replayer(replays, nudge=engine.stored_elsewhere)
         loops.start("replayer", replayer.run())
-        routes = api_routes(
-            Parts(
-                registry=registry,
-                config=config,
-                attempts=AttemptLog(database),
-                timeline=Timeline(database),
-                rejected=rejected,
-                replays=replays,
-                replayer=replayer,
-                trial=trial,
-                submit=pushes.submit,
-                stored_elsewhere=engine.stored_elsewhere,
-                ids=ids,
-            )
+        parts = Parts(
+            registry=registry,
+            config=config,
+            attempts=AttemptLog(database),
+            timeline=Timeline(database),
+            rejected=rejected,
+            replays=replays,
+            replayer=replayer,
+            trial=trial,
+            submit=pushes.submit,
+            stored_elsewhere=engine.stored_elsewhere,
+            ids=ids,
         )
+        console = Console(parts, tokens=tokens, policy=policy, retry_schedule_s=settings.retry_schedule_s)
         app = build_web(
             pushes=pushes,
-            routes=routes,
+            routes=api_routes(parts),
+            console=console,
             tokens=tokens,
             metrics=metrics,
             readiness=lambda: _unready(intake, ownership, loops),
@@ -217,7 +222,8 @@ async def _gateway(
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         try:
-            yield Ready(listener.url, admin_token)
+            sign_in_url = None if admin_token is None else listener.url + console.sign_in_path(admin_token)
+            yield Ready(listener.url, admin_token, sign_in_url)
         finally:
             await _stop(listener, intake=intake, gate=gate, engine=engine, recorder=recorder, lease=lease)
 

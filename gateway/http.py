@@ -92,13 +92,13 @@ async def problem_middleware(request: web.BaseRequest, handler: Handler) -> web.
     try:
         return await handler(request)
     except Exception as error:
-        problem = _problem(request, error)
+        problem = problem_of(request, error)
         if problem is None:
             raise
         return problem_response(problem, instance=request.path)
 
 
-def _problem(request: web.BaseRequest, error: Exception) -> Problem | None:
+def problem_of(request: web.BaseRequest, error: Exception) -> Problem | None:
     """The problem that an exception stands for; None for a redirect, which is an answer and no problem."""
     if isinstance(error, Problem):
         return error

@@ -98,6 +98,8 @@ def announce(ready: Ready) -> None:
     lines = [f"Console:      {ready.url}"]
     if ready.admin_token is not None:
         lines += [f"Admin token:  {ready.admin_token}", "              (shown this once; also in the data directory)"]
+    if ready.sign_in_url is not None:
+        lines += [f"Sign in:      {ready.sign_in_url}", "              (signs in once, within 15 minutes)"]
     click.echo("\n" + "\n".join(lines) + "\n", err=True)
 
 

@@ -18,6 +18,8 @@ class Anything:
     def __getattr__(self, name: str) -> Any:
         return Anything()
 
+    def __call__(self, *arguments: object) -> None: ...
+
 
 def test_the_document_has_every_address_that_is_served_and_no_other() -> None:
     part = cast("Any", Anything())
@@ -25,7 +27,7 @@ def test_the_document_has_every_address_that_is_served_and_no_other() -> None:
     tokens = TokenBook()
     metrics = Metrics(version="1")
     pushes = Pushes(part, tokens=tokens, tenants=part, keep=part, metrics=metrics)
-    app = build_web(pushes=pushes, routes=routes, tokens=tokens, metrics=metrics, readiness=lambda: None)
+    app = build_web(pushes=pushes, routes=routes, console=part, tokens=tokens, metrics=metrics, readiness=lambda: None)
     served = {
         (route.method.lower(), route.resource.canonical)
         for route in app.router.routes()
