@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
+from bench.scenario import Scenario
+
 WIDTH = 860
 LABEL_WIDTH = 250
 VALUE_WIDTH = 110
@@ -33,13 +35,15 @@ class Bar:
     value: str
 
 
-def svg(run: Mapping[str, Any], titles: Mapping[str, str]) -> str:
-    """Three panels: deliveries a second, CPU for a delivery, and lag."""
-    scenarios = {titles[name]: taken for name, taken in run["scenarios"].items() if name in titles}
+def svg(run: Mapping[str, Any], scenarios: Sequence[Scenario]) -> str:
+    """Three panels: of the scenarios at full speed deliveries a second and CPU for each, of the paced ones lag."""
+    taken = run["scenarios"]
+    fast = [(each.title, taken[each.name]) for each in scenarios if each.name in taken and not each.paced]
+    paced = [(each.title, taken[each.name]) for each in scenarios if each.name in taken and each.paced]
     panels = [
-        ("Deliveries a second", [_rate(title, taken) for title, taken in scenarios.items()]),
-        ("CPU for a delivery, µs: gateway and PostgreSQL", [_cost(title, taken) for title, taken in scenarios.items()]),
-        ("Lag, ms: p50 and p99", [_lag(title, taken) for title, taken in scenarios.items() if "/s" in title]),
+        ("Deliveries a second", [_rate(title, figures) for title, figures in fast]),
+        ("CPU for a delivery, µs: gateway and PostgreSQL", [_cost(title, figures) for title, figures in fast]),
+        ("Lag, ms: p50 and p99", [_lag(title, figures) for title, figures in paced]),
     ]
     lines: list[str] = []
     top = 24

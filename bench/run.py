@@ -67,10 +67,10 @@ def main() -> int:
     titles = {scenario.name: scenario.title for scenario in SCENARIOS}
     console.print(report.table(found, titles, report.read(report.BASELINE)))
     report.write(report.LATEST, run)
-    CHART.write_text(chart.svg(run, titles))
+    CHART.write_text(chart.svg(run, SCENARIOS))
     if arguments.baseline:
         report.write(report.BASELINE, run)
-        BASELINE_CHART.write_text(chart.svg(run, titles))
+        BASELINE_CHART.write_text(chart.svg(run, SCENARIOS))
     console.print(f"written: {report.LATEST}, {CHART}")
     correct = all(not (taken.missing or taken.overtaken or taken.duplicates) for taken in found.values())
     return 0 if correct and len(found) == len(chosen) else 1

@@ -31,12 +31,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`default` ones are what `make bench` runs; the others are asked for by name."""
+    """`default` ones are what `make bench` runs; the others are asked for by name.
+
+    `paced` ones keep to a schedule: of them the lag is of interest, of the others the rate.
+    """
 
     name: str
     title: str
     take: Callable[[Run], Awaitable[Measurement]]
     default: bool = True
+    paced: bool = False
 
 
 async def warm_up(run: Run, gateway: Gateway, target: TargetClient, *, fan_out: int, **shape: Any) -> None:
