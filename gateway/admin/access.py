@@ -86,7 +86,10 @@ class AccessApi:
         return json_response(page([self._shown(access) for access in rows], after))
 
     async def create(self, request: web.Request) -> web.Response:
-        who, body = principal(request), await read_model(request, AccessIn)
+        access = await self.add(await read_model(request, AccessIn), principal(request))
+        return json_response(self._shown(access), status=201, headers={"Location": f"{PATH}/{access.id}"})
+
+    async def add(self, body: AccessIn, who: Principal) -> Access:
         tenant = await tenant_for(self._registry, who, body.tenant)
         access = Access(
             id=self._registry.new_id(),
@@ -99,22 +102,23 @@ class AccessApi:
             client_secret=body.client_secret or "",
             api_key=body.api_key or "",
         )
-        await self._registry.add_access(access, by=who.actor)
-        return json_response(self._shown(access), status=201, headers={"Location": f"{PATH}/{access.id}"})
+        return await self._registry.add_access(access, by=who.actor)
 
     async def show(self, request: web.Request) -> web.Response:
         return json_response(self._shown(self._one(request, principal(request))))
 
     async def change(self, request: web.Request) -> web.Response:
         who, body = principal(request), await read_model(request, AccessPatch)
-        access = self._one(request, who)
+        return json_response(self._shown(await self.alter(self._one(request, who), body, who)))
+
+    async def alter(self, access: Access, body: AccessPatch, who: Principal) -> Access:
         given = body.given()
         if given.pop("type", access.type) != access.type:
             raise invalid(FieldError("/type", "the type of an access cannot change; add another access"))
         changes: AccessChanges = {**given}  # type: ignore[typeddict-item]
         if "location" in given:
             changes["location"] = KeyLocation(given["location"])
-        return json_response(self._shown(await self._registry.change_access(access.id, changes, by=who.actor)))
+        return await self._registry.change_access(access.id, changes, by=who.actor)
 
     async def remove(self, request: web.Request) -> web.Response:
         who = principal(request)
@@ -122,7 +126,11 @@ class AccessApi:
         return web.Response(status=204)
 
     def _one(self, request: web.Request, who: Principal) -> Access:
-        access = self._registry.access(request.match_info["id"].lower())
+        return self.find(request.match_info["id"], who)
+
+    def find(self, access_id: str, who: Principal) -> Access:
+        """Problem 404 where there is none that `who` may see."""
+        access = self._registry.access(access_id.lower())
         if access is None or not who.sees(access.tenant_id):
             raise Problem(404, "not-found", "there is no access with this id")
         return access

@@ -90,34 +90,43 @@ class PortApi:
         return json_response(page([self._shown(rule) for rule in rows], after))
 
     async def create(self, request: web.Request) -> web.Response:
-        who, body = _decider(request), await read_model(request, PortIn)
+        rule = await self.add(await read_model(request, PortIn), principal(request))
+        return json_response(self._shown(rule), status=201, headers={"Location": f"{PATH}/{rule.id}"})
+
+    async def add(self, body: PortIn, who: Principal) -> PortRule:
+        check_decider(who)
         tenant = await tenant_for(self._registry, who, body.tenant) if body.tenant else None
-        rule = await self._registry.decide_port(
+        return await self._registry.decide_port(
             body.port,
             PortState(body.state),
             host=body.host,
             tenant_id=tenant.id if tenant else None,
             by=who.actor,
         )
-        return json_response(self._shown(rule), status=201, headers={"Location": f"{PATH}/{rule.id}"})
 
     async def show(self, request: web.Request) -> web.Response:
         return json_response(self._shown(self._one(request, principal(request))))
 
     async def decide(self, request: web.Request) -> web.Response:
-        who, body = _decider(request), await read_model(request, PortPatch)
+        who, body = principal(request), await read_model(request, PortPatch)
+        check_decider(who)
         rule = self._one(request, who)
         return json_response(
             self._shown(await self._registry.change_port(rule.id, PortState(body.state), by=who.actor))
         )
 
     async def remove(self, request: web.Request) -> web.Response:
-        who = _decider(request)
+        who = principal(request)
+        check_decider(who)
         await self._registry.remove_port(self._one(request, who).id, by=who.actor)
         return web.Response(status=204)
 
     def _one(self, request: web.Request, who: Principal) -> PortRule:
-        rule = self._registry.port(request.match_info["id"].lower())
+        return self.find(request.match_info["id"], who)
+
+    def find(self, rule_id: str, who: Principal) -> PortRule:
+        """Problem 404 where there is none that `who` may see."""
+        rule = self._registry.port(rule_id.lower())
         if rule is None or not (rule.tenant_id is None or who.sees(rule.tenant_id)):
             raise Problem(404, "not-found", "there is no port entry with this id")
         return rule
@@ -127,8 +136,7 @@ class PortApi:
         return PortOut(id=rule.id, port=rule.port, host=rule.host, tenant=tenant, state=rule.state)
 
 
-def _decider(request: web.Request) -> Principal:
-    who = principal(request)
+def check_decider(who: Principal) -> None:
+    """Problem 403 for those who ask for ports, and do not decide on them."""
     if who.tenant_id is not None:
         raise Problem(403, "forbidden", "ports are decided by operators of the installation, not of one tenant")
-    return who

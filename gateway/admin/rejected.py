@@ -116,26 +116,42 @@ class RejectedApi:
 
     async def discard(self, request: web.Request) -> web.Response:
         who = principal(request)
-        rejection = await self._one(request, who)
-        await self._store.remove(rejection.id, self._entry(rejection, who, "rejected.discard", {}))
+        await self.drop(await self._one(request, who), who)
         return web.Response(status=204)
+
+    async def drop(self, rejection: Rejection, who: Principal) -> None:
+        await self._store.remove(rejection.id, self._entry(rejection, who, "rejected.discard", {}))
 
     async def resubmit(self, request: web.Request) -> web.Response:
         who, query = principal(request), parse_query(ResubmitQuery, request.query)
         rejection = await self._one(request, who)
         body = await read_body(request, BODY_LIMIT_BYTES) or rejection.body
-        type, payload = _event_of(query.type or catalog.resolve(rejection.type or ""), body)
+        event_id, duplicate = await self.push(rejection, body, who, type=query.type, tenant=query.tenant)
+        return json_response(AcceptedOut(id=event_id, duplicate=duplicate), status=202)
+
+    async def push(
+        self, rejection: Rejection, body: bytes, who: Principal, *, type: str | None, tenant: str | None
+    ) -> tuple[str, bool]:
+        """The id of the event that `body` has become, and whether it had been pushed before.
+
+        `type` and `tenant` say what the rejected push left open.
+        """
+        type, payload = _event_of(type or catalog.resolve(rejection.type or ""), body)
         tenant_id = rejection.tenant_id
         if tenant_id is None:
-            tenant_id = owning_tenant(who, query.tenant, self._tenants).id
+            tenant_id = owning_tenant(who, tenant, self._tenants).id
         # The key makes one event of two resubmissions at once, or of one whose answer was lost.
         event_id, duplicate = await self._submit(tenant_id, type, payload, key=f"rejected:{rejection.id}")
         entry = self._entry(rejection, who, "rejected.resubmit", {"event_id": event_id})
         await self._store.remove(rejection.id, entry)
-        return json_response(AcceptedOut(id=event_id, duplicate=duplicate), status=202)
+        return event_id, duplicate
 
     async def _one(self, request: web.Request, who: Principal) -> Rejection:
-        found = await self._store.one(present.path_id(request, "rejected push"), who.tenant_id)
+        return await self.find(present.path_id(request, "rejected push"), who)
+
+    async def find(self, rejection_id: str, who: Principal) -> Rejection:
+        """Problem 404 where there is none that `who` may see."""
+        found = await self._store.one(rejection_id, who.tenant_id)
         if found is None:
             raise Problem(404, "not-found", "there is no rejected push with this id; it may have been resubmitted")
         return found

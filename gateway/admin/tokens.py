@@ -73,7 +73,13 @@ class TokenApi:
         return json_response(page([TokenOut(**self._members(token)) for token in rows], after))
 
     async def create(self, request: web.Request) -> web.Response:
-        who, body = principal(request), await read_model(request, TokenIn)
+        token, plain = await self.add(await read_model(request, TokenIn), principal(request))
+        shown = TokenCreated(**self._members(token), token=plain)
+        headers = {"Location": f"{PATH}/{token.id}", "Cache-Control": "no-store"}
+        return json_response(shown, status=201, headers=headers)
+
+    async def add(self, body: TokenIn, who: Principal) -> tuple[Token, str]:
+        """The token and its text, which nobody keeps."""
         now = datetime.now(UTC)
         expires_at = _expiry(body, now)
         minted = mint()
@@ -87,18 +93,19 @@ class TokenApi:
             created_at=now,
             expires_at=expires_at,
         )
-        await self._registry.add_token(token, by=who.actor)
-        shown = TokenCreated(**self._members(token), token=minted.plain)
-        headers = {"Location": f"{PATH}/{token.id}", "Cache-Control": "no-store"}
-        return json_response(shown, status=201, headers=headers)
+        return await self._registry.add_token(token, by=who.actor), minted.plain
 
     async def revoke(self, request: web.Request) -> web.Response:
-        who = principal(request)
-        token = self._registry.token(request.match_info["id"].lower())
+        await self.remove(request.match_info["id"], principal(request))
+        return web.Response(status=204)
+
+    async def remove(self, token_id: str, who: Principal) -> Token:
+        """The token that is revoked now. Problem 404 where there is none that `who` may see."""
+        token = self._registry.token(token_id.lower())
         if token is None or not who.sees(token.tenant_id):
             raise Problem(404, "not-found", "there is no token with this id")
         await self._registry.remove_token(token.id, by=who.actor)
-        return web.Response(status=204)
+        return token
 
     async def _binding(self, who: Principal, name: str | None) -> int | None:
         """A bound admin makes tokens of its own tenant alone; an unbound one may leave them unbound."""

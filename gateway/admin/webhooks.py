@@ -133,7 +133,10 @@ class WebhookApi:
         return json_response(page([self._shown(webhook) for webhook in rows], after))
 
     async def create(self, request: web.Request) -> web.Response:
-        who, body = principal(request), await read_model(request, WebhookIn)
+        saved = await self.add(await read_model(request, WebhookIn), principal(request))
+        return json_response(self._shown(saved), status=201, headers={"Location": f"{PATH}/{saved.id}"})
+
+    async def add(self, body: WebhookIn, who: Principal) -> Webhook:
         tenant = await tenant_for(self._registry, who, body.tenant)
         webhook = Webhook(
             id=self._registry.new_id(),
@@ -152,15 +155,16 @@ class WebhookApi:
             retry_schedule_s=_schedule(body),
             order_wait_s=body.order_wait_s,
         )
-        saved = await self._registry.add_webhook(webhook, by=who.actor)
-        return json_response(self._shown(saved), status=201, headers={"Location": f"{PATH}/{saved.id}"})
+        return await self._registry.add_webhook(webhook, by=who.actor)
 
     async def show(self, request: web.Request) -> web.Response:
         return json_response(self._shown(self._one(request, principal(request))))
 
     async def change(self, request: web.Request) -> web.Response:
         who, body = principal(request), await read_model(request, WebhookPatch)
-        webhook = self._one(request, who)
+        return json_response(self._shown(await self.alter(self._one(request, who), body, who)))
+
+    async def alter(self, webhook: Webhook, body: WebhookPatch, who: Principal) -> Webhook:
         given = body.given()
         changes: WebhookChanges = {}
         if "name" in given:
@@ -175,7 +179,7 @@ class WebhookApi:
             del given["retry_schedule"]
             changes["retry_schedule_s"] = _schedule(body)
         changes.update(given)  # type: ignore[typeddict-item]  # the others are called and typed alike in both
-        return json_response(self._shown(await self._registry.change_webhook(webhook.id, changes, by=who.actor)))
+        return await self._registry.change_webhook(webhook.id, changes, by=who.actor)
 
     async def remove(self, request: web.Request) -> web.Response:
         who = principal(request)
@@ -199,7 +203,11 @@ class WebhookApi:
         return json_response(await self._send_test(self._one(request, who), body.type))
 
     def _one(self, request: web.Request, who: Principal) -> Webhook:
-        webhook = self._registry.webhook(request.match_info["id"].lower())
+        return self.find(request.match_info["id"], who)
+
+    def find(self, webhook_id: str, who: Principal) -> Webhook:
+        """Problem 404 where there is none that `who` may see."""
+        webhook = self._registry.webhook(webhook_id.lower())
         if webhook is None or not who.sees(webhook.tenant_id):
             raise Problem(404, "not-found", "there is no webhook with this id")
         return webhook
