@@ -106,7 +106,7 @@ def problem_of(request: web.BaseRequest, error: Exception) -> Problem | None:
         return Problem(503, "unavailable", str(error), headers={"Retry-After": str(error.retry_after_s)})
     if isinstance(error, web.HTTPException):
         return _of_aiohttp(request, error) if error.status >= 400 else None
-    if isinstance(error, web.RequestPayloadError):
+    if isinstance(error, web.RequestPayloadError | ConnectionError):  # of the caller: the store's are translated
         return Problem(400, "bad-json", "the body ended early or its encoding is broken")
     # The message of a foreign exception may quote anything, so only its kind and place are logged.
     detail = str(error) if isinstance(error, GatewayError) else None

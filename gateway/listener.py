@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +16,7 @@ from time import monotonic
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser
 from aiohttp.web_protocol import RequestHandler
 
@@ -46,6 +48,7 @@ class Listener:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_logger(),
             keepalive_timeout=KEEPALIVE_S,
             max_field_size=HEAD_BYTES,
             max_line_size=HEAD_BYTES,
@@ -121,8 +124,19 @@ class Listener:
 
 
 def _awaits_head(connection: RequestHandler) -> bool:
-    """Has it no request under way, nor an idle time of its own after one? aiohttp has no public word for it."""
-    return connection._current_request is None and connection._keepalive_handle is None
+    """Has no complete head come on it yet? After the first aiohttp bounds the wait; it has no public word for this."""
+    return connection._request_count == 0
+
+
+def _logger() -> logging.Logger:
+    """aiohttp's, without what callers sent that is not HTTP: that is their fault, and quotes what they sent."""
+    logger = logging.getLogger("aiohttp.server")
+    logger.addFilter(_is_our_fault)
+    return logger
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def refuse_slow_parser() -> None:
