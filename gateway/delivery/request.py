@@ -121,7 +121,7 @@ def _header_credential(access: Access | None) -> tuple[str, str]:
 
 
 def _line(name: str, value: str) -> bytes:
-    return f"{name}: {value}\r\n".encode("latin-1") if name else b""
+    return f"{name}: {value}\r\n".encode("ascii") if name else b""
 
 
 def _body_member(access: Access | None) -> bytes:

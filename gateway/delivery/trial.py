@@ -52,7 +52,7 @@ class Trial:
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         pool = self._transport.pool(max_connections=1)
         try:
-            pool.send(built.request, answer.set_result)
+            pool.send(built.request, lambda outcome: None if answer.done() else answer.set_result(outcome))
             outcome = await answer
         finally:
             await pool.close()
