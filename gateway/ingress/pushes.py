@@ -18,6 +18,7 @@ from aiohttp import web
 from gateway import catalog
 from gateway.errors import FieldError, Problem, Unavailable
 from gateway.http import TITLES, invalid, json_response, read_body
+from gateway.ingress.answer import DateHeader, accepted
 from gateway.ingress.envelope import check_key, parse_envelope, split_batch
 from gateway.ingress.fast_lane import DOOR, open_fast_lane
 from gateway.ingress.intake import Intake
@@ -31,7 +32,6 @@ BATCH_BYTES = 16 * 1024 * 1024
 Keep = Callable[[int | None, str | None, Sequence[FieldError], bytes], Awaitable[str]]
 """Keeps what was refused: tenant, type where it is known, why, and the bytes; answers its id."""
 Accepted = tuple[str, bool]
-JSON = {"Content-Type": "application/json"}
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +51,7 @@ class Pushes:
         self._tenants = tenants
         self._keep = keep
         self._metrics = metrics
+        self._date = DateHeader()
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post(DOOR, self.push)
@@ -61,25 +62,25 @@ class Pushes:
         hot = {DOOR: self.push, DOOR + "/batch": self.push_batch}
         open_fast_lane(server, hot, by_type=self.push_payload, body_bytes=BATCH_BYTES)
 
-    async def push(self, request: web.BaseRequest) -> web.Response:
+    async def push(self, request: web.BaseRequest) -> web.StreamResponse:
         """`POST /v1/events`: an envelope."""
         push = None
         try:
             push = _Push(self._authenticate(request), await _body(request, EVENT_BYTES), request.headers)
             event_id, duplicate = await self._submit_envelope(push)
-            return _accepted(event_id, duplicate)
+            return accepted(request, event_id, duplicate, self._date)
         except (Problem, Unavailable) as error:
             await self._refused(error, push)
             raise
 
-    async def push_payload(self, request: web.BaseRequest) -> web.Response:
+    async def push_payload(self, request: web.BaseRequest) -> web.StreamResponse:
         """`POST /v1/events/{type}`: the payload itself."""
         push = None
         try:
             push = _Push(self._authenticate(request), await _body(request, EVENT_BYTES), request.headers)
             push.type = request.path.rpartition("/")[2]
             event_id, duplicate = await self._submit(push)
-            return _accepted(event_id, duplicate)
+            return accepted(request, event_id, duplicate, self._date)
         except (Problem, Unavailable) as error:
             await self._refused(error, push)
             raise
@@ -226,18 +227,15 @@ async def _body(request: web.BaseRequest, limit_bytes: int) -> bytes:
 def _known(type: str) -> str:
     name = catalog.resolve(type)
     if name is None:
-        known = ", ".join(catalog.BY_NAME)
+        known = ", ".join(each.name for each in catalog.PUSHED_TYPES)
         raise invalid(FieldError("/type", f"there is no such event type; known are {known}"))
+    if catalog.BY_NAME[name].operational:
+        raise invalid(FieldError("/type", f"{name} is the gateway's own event, and cannot be pushed"))
     return name
 
 
 def _digest(type: str, payload: bytes) -> bytes:
     return hashlib.sha256(type.encode() + b"\0" + payload).digest()
-
-
-def _accepted(event_id: str, duplicate: bool) -> web.Response:
-    body = f'{{"id":"{event_id}","duplicate":{"true" if duplicate else "false"}}}'
-    return web.Response(body=body.encode(), status=202, headers=JSON)
 
 
 def _shown(result: Accepted | Problem | Unavailable) -> dict[str, object]:
