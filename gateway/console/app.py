@@ -12,10 +12,17 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from gateway.admin.app import Parts
+from gateway.admin.replays import ReplayApi
+from gateway.console.access import AccessPages
 from gateway.console.assets import Assets
+from gateway.console.calls import CallPages
 from gateway.console.door import SIGN_IN, Door
+from gateway.console.figures import Figures
+from gateway.console.log_export import LogExport
+from gateway.console.logs import LogPages
 from gateway.console.look import Look
 from gateway.console.overview import OverviewPages
+from gateway.console.replays import ReplayPages
 from gateway.console.sessions import Sessions, SignInCodes
 from gateway.console.sign_in import SignIn
 from gateway.console.visit import Page
@@ -28,7 +35,13 @@ class Console:
     `retry_schedule_s` is the gateway's own, for those that have none."""
 
     def __init__(
-        self, parts: Parts, *, tokens: TokenBook, policy: EgressPolicy, retry_schedule_s: Sequence[float]
+        self,
+        parts: Parts,
+        *,
+        figures: Figures,
+        tokens: TokenBook,
+        policy: EgressPolicy,
+        retry_schedule_s: Sequence[float],
     ) -> None:
         self._tokens = tokens
         self._assets = Assets()
@@ -36,8 +49,16 @@ class Console:
         self._codes = SignInCodes()
         self._door = Door(Sessions(), parts.registry, look)
         self._sign_in = SignIn(self._door, look, registry=parts.registry, tokens=tokens, codes=self._codes)
+        replays = ReplayApi(
+            parts.replays, parts.registry, nudge=lambda ids: parts.stored_elsewhere(list(ids)), wake=parts.replayer.wake
+        )
         self._pages: list[Page] = [
-            *OverviewPages().pages(),
+            *OverviewPages(figures).pages(),
+            *LogPages(parts.attempts, parts.timeline, replays).pages(),
+            *LogExport(parts.attempts).pages(),
+            *CallPages(parts.timeline).pages(),
+            *ReplayPages(parts.replays, replays).pages(),
+            *AccessPages(parts.registry).pages(),
         ]
 
     def add_routes(self, app: web.Application) -> None:

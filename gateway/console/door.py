@@ -6,13 +6,13 @@ whatever goes wrong, a person gets a page that says it.
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
 from gateway.admin.auth import Principal
+from gateway.console.browser import cookie_name, is_secure
 from gateway.console.forms import Form, read_form, sentence
 from gateway.console.look import Look
 from gateway.console.sessions import AGE_LIMIT_S, Session, Sessions
@@ -23,10 +23,6 @@ from gateway.ingress.tokens import RANK
 from gateway.model import Role, Token
 from gateway.registry import Registry
 
-SECURE_COOKIE = "__Host-gateway"
-PLAIN_COOKIE = "gateway-session"
-"""Browsers take a `__Host-` cookie only with `Secure`, and drop a `Secure` one that comes over plain http, as it does
-without TLS on loopback. There it has a plain name and the same other bounds."""
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "X-CSRF-Token"
 SIGN_IN = "/sign-in"
@@ -115,27 +111,6 @@ class Door:
             look=self._look,
             registry=self._registry,
         )
-
-
-def is_secure(request: web.Request) -> bool:
-    """Whether the browser came over TLS, here or at a proxy in front.
-
-    Anyone can send the header, but only about their own request, and all it does is to ask for more protection.
-    """
-    return request.secure or request.headers.get("X-Forwarded-Proto", "") == "https"
-
-
-def is_private(request: web.Request) -> bool:
-    """Whether nobody on the way can read along: TLS, or this very machine."""
-    host = urlsplit(f"//{request.host}").hostname or ""
-    try:
-        return is_secure(request) or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def cookie_name(request: web.Request) -> str:
-    return SECURE_COOKIE if is_secure(request) else PLAIN_COOKIE
 
 
 def check_origin(request: web.Request) -> None:

@@ -6,7 +6,7 @@ translates between a form's texts and a model's members.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -65,16 +65,28 @@ async def read_form(request: web.Request, limit_bytes: int) -> Form:
     return Form(pairs)
 
 
-def field_errors(problem: Problem) -> Mapping[str, str]:
-    """By the name of its field, what is wrong: the first segment of a pointer, or the parameter's name.
+class Errors(dict[str, str]):
+    """What is wrong, by the name of its field; empty for a field that is right.
 
     What concerns no field, or the form as a whole, stands under the empty name.
     """
-    errors: dict[str, str] = {}
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
+def field_errors(problem: Problem) -> Errors:
+    """A problem's errors at their fields: the first segment of a pointer, or the parameter's name."""
+    errors = Errors()
     for error in problem.errors or (FieldError("", problem.detail),):
         name = error.pointer.removeprefix("/").partition("/")[0]
-        errors.setdefault(name, sentence(error.detail))
+        errors.setdefault(name, sentence(_plain(error.detail)))
     return errors
+
+
+def _plain(text: str) -> str:
+    """What a model says of an input, said of a field."""
+    return text.replace("Input should be", "This must be").replace("String should have", "This must have")
 
 
 def sentence(text: str) -> str:

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from gateway.console.assets import Assets
 from gateway.console.forms import sentence
 from gateway.console.navigation import NAVIGATION
-from gateway.console.words import ago, duration, event_title, iso, moment
+from gateway.console.words import ago, duration, event_title, iso, moment, webhook_title
 
 NONCE_BYTES = 16
 
@@ -33,7 +33,13 @@ class Look:
         )
         self._environment.globals.update(asset=assets.url, groups=NAVIGATION)
         self._environment.filters.update(
-            ago=ago, moment=moment, iso=iso, event_title=event_title, duration=duration, sentence=sentence
+            ago=ago,
+            moment=moment,
+            iso=iso,
+            event_title=event_title,
+            duration=duration,
+            sentence=sentence,
+            webhook_title=webhook_title,
         )
 
     def page(self, template: str, context: Mapping[str, object], *, status: int = 200) -> web.Response:

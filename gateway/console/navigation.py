@@ -33,7 +33,7 @@ NAVIGATION = (
         "Webhooks",
         (Entry("Access Setup", "/webhooks/access"), Entry("Webhook Settings", "/webhooks/settings")),
     ),
-    Group("Reports", (Entry("Webhooks Logs", "/reports/logs"),)),
+    Group("Reports", (Entry("Webhooks Logs", "/reports/logs"), Entry("Replays", "/reports/replays"))),
     Group(
         "Operations",
         (

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from gateway.console.door import SIGN_IN, Door, check_origin, is_private
+from gateway.console.browser import is_private
+from gateway.console.door import SIGN_IN, Door, check_origin
 from gateway.console.forms import FORM_BYTES, Form, read_form, sentence
 from gateway.console.look import Look
 from gateway.console.sessions import SignInCodes

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from gateway.admin.auth import Principal
+from gateway.console.browser import origin
 from gateway.console.forms import FORM_BYTES, Form
 from gateway.console.look import Look
 from gateway.console.navigation import active_path
@@ -36,6 +37,11 @@ class Visit:
     def is_partial(self) -> bool:
         """Only a part of the page is wanted, to be put into the one that is shown."""
         return self.request.headers.get("HX-Request") == "true"
+
+    @property
+    def origin(self) -> str:
+        """The gateway's address, for a line to be run in a terminal."""
+        return origin(self.request)
 
     @property
     def is_operator(self) -> bool:

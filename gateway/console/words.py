@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from gateway.audit_detail import without_query
 from gateway.catalog import BY_NAME
+from gateway.model import Webhook
 
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -43,6 +45,11 @@ def duration(seconds: float, parts: int = 2) -> str:
         if count:
             said.append(f"{count} {unit}")
     return " ".join(said[:parts])
+
+
+def webhook_title(webhook: Webhook) -> str:
+    """Its name, or where it goes to; without the query, where targets like to have their keys."""
+    return webhook.name or without_query(webhook.url)
 
 
 def event_title(name: str) -> str:
