@@ -45,6 +45,20 @@ def _stat(pid: int) -> list[str] | None:
         return None
 
 
+def busy_s() -> float:
+    """What all cores have worked since the start of the machine, for whomever, in seconds."""
+    user, nice, system, _, _, irq, softirq, steal = (
+        int(field) for field in (PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return (user + nice + system + irq + softirq + steal) / TICKS_PER_S
+
+
+def own_cpu_s() -> float:
+    """CPU time of this process and of its children that have ended, in seconds."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def peak_memory_mb(pid: int) -> float:
     """The most memory that the process has held at once since its start (VmHWM)."""
     for line in (PROC / str(pid) / "status").read_text().splitlines():

@@ -7,6 +7,7 @@ rate is that of accepted *and* delivered events, never of accepted ones that are
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,8 @@ SETTLE_S = 0.3
 class Measurement:
     """What one scenario gave. CPU is in microseconds; `lag_ms` is from the intended sending to the arrival.
 
-    `missing` is what was accepted and did not arrive in time; `notes` is anything else, by name.
+    `missing` is what was accepted and did not arrive in time; `others` is the share of all cores that programs
+    which have nothing to do with it took meanwhile; `notes` is anything else, by name.
     """
 
     events: int
@@ -41,6 +43,7 @@ class Measurement:
     duplicates: int
     overtaken: int
     refused: int
+    others: float = 0.0
     floor_us_per_event: float | None = None
     notes: dict[str, float] = field(default_factory=dict)
 
@@ -59,16 +62,24 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """CPU seconds used so far."""
+    """CPU seconds used so far, and the clock; `others_s` is by what does not belong to the measurement."""
 
     gateway_s: float
     postgres_s: float
+    others_s: float
+    at_s: float
 
     @classmethod
-    def of(cls, gateway: Gateway) -> Costs:
+    def of(cls, gateway: Gateway, target: TargetClient) -> Costs:
         postmaster = gateway.postmaster_pid()
-        database = machine.family_cpu_s(postmaster) if postmaster is not None else 0.0
-        return cls(machine.cpu_s(gateway.pid), database)
+        gateway_s = machine.cpu_s(gateway.pid)
+        postgres_s = machine.family_cpu_s(postmaster) if postmaster is not None else 0.0
+        ours_s = gateway_s + postgres_s + machine.cpu_s(target.pid) + machine.own_cpu_s()
+        return cls(gateway_s, postgres_s, machine.busy_s() - ours_s, time.monotonic())
+
+    def others_share(self, later: Costs) -> float:
+        cores = os.cpu_count() or 1
+        return max(0.0, (later.others_s - self.others_s) / (later.at_s - self.at_s) / cores)
 
 
 async def measure(
@@ -81,12 +92,12 @@ async def measure(
 ) -> tuple[Measurement, dict[str, Any]]:
     """Sends `plan`, waits for `fan_out` deliveries of each event; the figures, and the target's statistics."""
     await target.reset()
-    before = Costs.of(gateway)
+    before = Costs.of(gateway, target)
     report = await rig.load(plan)
     expected = round(report["accepted"] * fan_out)
     await drained(target, expected)
     await asyncio.sleep(SETTLE_S)
-    after = Costs.of(gateway)
+    after = Costs.of(gateway, target)
     stats = await target.stats()
     events = max(1, report["accepted"])
     last_ns = max(
@@ -105,6 +116,7 @@ async def measure(
         duplicates=stats["duplicates"],
         overtaken=stats["overtaken"],
         refused=report["sent"] - report["accepted"],
+        others=before.others_share(after),
         notes={"connections_lost": report["connections_lost"]} if report["connections_lost"] else {},
     )
     return taken, stats

@@ -23,6 +23,8 @@ METHOD = 1
 RESULTS = Path(__file__).parent / "results"
 BASELINE = RESULTS / "baseline.json"
 LATEST = RESULTS / "latest.json"
+DISTURBED = 0.05
+"""From this share of the machine on, other programs have spoilt the figures."""
 NOTABLE = 0.1
 """A change by less than this share is noise on most machines, and is shown dimmed."""
 
@@ -62,10 +64,22 @@ def read(path: Path) -> dict[str, Any] | None:
 def table(
     measurements: Mapping[str, Measurement], titles: Mapping[str, str], baseline: Mapping[str, Any] | None
 ) -> Table:
-    """One line for each scenario; in brackets the change since the baseline."""
+    """One line for each scenario; in brackets the change since the baseline; others: what other programs took."""
     shown = Table(title="CPU in µs an event; lag in ms from intended sending to arrival", title_justify="left")
     shown.add_column("scenario", no_wrap=True)
-    for heading in ("events/s", "deliveries/s", "gateway", "postgres", "÷ floor", "p50", "p99", "p99.9", "MB", "lost"):
+    for heading in (
+        "events/s",
+        "deliveries/s",
+        "gateway",
+        "postgres",
+        "÷ floor",
+        "p50",
+        "p99",
+        "p99.9",
+        "MB",
+        "others",
+        "lost",
+    ):
         shown.add_column(heading, justify="right", no_wrap=True)
     shown.add_column("doubled, overtaken; notes")
     earlier = (baseline or {}).get("scenarios", {})
@@ -81,6 +95,7 @@ def table(
             "" if ratio is None else f"{ratio:.2f}",
             *(f"{taken.lag_ms[key]:.1f}" if taken.lag_ms else "–" for key in ("p50", "p99", "p999")),
             f"{taken.peak_memory_mb:.0f}",
+            f"[yellow]{taken.others:.0%}[/yellow]" if taken.others > DISTURBED else f"{taken.others:.0%}",
             f"[red]{taken.missing}[/red]" if taken.missing else "0",
             _notes(taken),
         )

@@ -78,10 +78,11 @@ class Child:
 class TargetClient:
     """The target's controls."""
 
-    def __init__(self, session: ClientSession, ports: Mapping[str, int]) -> None:
+    def __init__(self, session: ClientSession, child: Child) -> None:
         self._session = session
-        self.ports = ports
-        self._base = f"http://127.0.0.1:{ports['port']}"
+        self.pid = child.pid
+        self.ports: Mapping[str, int] = child.ports
+        self._base = f"http://127.0.0.1:{child.ports['port']}"
 
     def url(self, path: str, *, tls: bool = False) -> str:
         return f"https://127.0.0.1:{self.ports['tls_port']}{path}" if tls else self._base + path
@@ -154,7 +155,7 @@ class Rig:
         ports = ("--port", str(self._target_ports["port"]), "--tls-port", str(self._target_ports["tls_port"]))
         files = ("--certificate", str(self.certificate.chain), "--key", str(self.certificate.key))
         child = await stack.enter_async_context(Child("bench.target", *ports, *files, core=OTHER_CORE))
-        return TargetClient(self._session, child.ports)
+        return TargetClient(self._session, child)
 
     async def floor(self, stack: AsyncExitStack, urls: list[str]) -> Child:
         authority = ("--authority", str(self.certificate.authority))
