@@ -1,4 +1,4 @@
-"""JSON and other foreign text as a page shows it: indented, in colours, and nothing that acts on the page or its reader.
+"""JSON and other foreign text as a page shows it: indented, in colours, and without power over the page or its reader.
 
 Invariant: what is shown is the text that came, spelled as it came; only white space between tokens is ours, and
 characters that nobody can see, or that turn the direction of reading, stand as their names.

@@ -64,7 +64,7 @@ class Zone:
         return datetime.combine(day, time(), self._zone).astimezone(UTC)
 
     def parse(self, text: str) -> datetime:
-        """What was typed: a time without a zone, or a date, which is its first moment. ValueError where it is neither."""
+        """What was typed: a time without a zone, or a date, which is its first moment. ValueError where it is none."""
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:
             at = at.replace(tzinfo=self._zone)
