@@ -14,6 +14,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -21,6 +22,7 @@ from gateway import __version__
 from gateway.admin.app import Parts, api_routes
 from gateway.clock import Clock
 from gateway.console.app import Console
+from gateway.console.figures import Figures
 from gateway.delivery.budget import Budget
 from gateway.delivery.engine import Engine
 from gateway.delivery.gate import Gate
@@ -41,6 +43,7 @@ from gateway.ingress.tokens import TokenBook
 from gateway.lease import LeaseKeeper
 from gateway.listener import Listener, standby
 from gateway.loops import Loops
+from gateway.minutes import Minutes
 from gateway.registry import Registry
 from gateway.replay import Replayer
 from gateway.routing import Routing
@@ -51,6 +54,7 @@ from gateway.store.embedded import EmbeddedPostgres
 from gateway.store.log import PostgresLog
 from gateway.store.maintenance import Maintenance
 from gateway.store.migrate import migrate
+from gateway.store.minutes import MinuteStore
 from gateway.store.ownership import Ownership
 from gateway.store.pool import open_pool
 from gateway.store.reading import Database
@@ -181,6 +185,10 @@ async def _gateway(
         loops.start("gone", gone.run())
         loops.start("registry", registry.run())
         loops.start("maintenance", maintenance.run())
+        minute_store = MinuteStore(database)
+        retention = timedelta(days=settings.retention_days)
+        minutes = Minutes(metrics.rollup, minute_store, clock=clock, retention=retention)
+        loops.start("minutes", minutes.run())
         loops.start("loop lag", LoopLag(metrics.event_loop_lag_seconds).run())
 
         intake = Intake(log_store, routing=routing, ids=ids, dispatch=engine.dispatch, metrics=metrics, clock=clock)
@@ -204,7 +212,16 @@ async def _gateway(
             stored_elsewhere=engine.stored_elsewhere,
             ids=ids,
         )
-        console = Console(parts, tokens=tokens, policy=policy, retry_schedule_s=settings.retry_schedule_s)
+        figures = Figures(
+            minute_store,
+            registry,
+            unstored=minutes.unstored,
+            lanes=engine.sample,
+            unsettled=maintenance.unsettled_by_webhook,
+        )
+        console = Console(
+            parts, figures=figures, tokens=tokens, policy=policy, retry_schedule_s=settings.retry_schedule_s
+        )
         app = build_web(
             pushes=pushes,
             routes=api_routes(parts),
