@@ -20,6 +20,7 @@ import structlog
 
 from gateway import __version__
 from gateway.admin.app import Parts, api_routes
+from gateway.announcer import Announcer
 from gateway.clock import Clock
 from gateway.console.app import Console
 from gateway.console.figures import Figures
@@ -35,7 +36,7 @@ from gateway.delivery.watermark import Watermark
 from gateway.egress.policy import EgressPolicy
 from gateway.egress.resolver import Resolver, is_local
 from gateway.errors import GatewayError
-from gateway.gone import GoneWebhooks
+from gateway.health import Health
 from gateway.ids import IdSource
 from gateway.ingress.intake import DEADLINE_S, Intake
 from gateway.ingress.pushes import Pushes
@@ -150,7 +151,7 @@ async def _gateway(
         registry = Registry(config, policy=policy, tokens=tokens, ids=ids)
         recorder = Recorder(log_store, gate=gate, metrics=metrics)
         loader = Loader(log_store, clock=clock)
-        gone = GoneWebhooks(registry)
+        health = Health(registry, config, pause_after_s=settings.pause_after_s)
         surroundings = Surroundings(
             recorder=recorder,
             transport=transport,
@@ -162,7 +163,7 @@ async def _gateway(
             parse_target=policy.parse_target,
             retry_schedule_s=settings.retry_schedule_s,
             chance=random.random,
-            gone=gone.add,
+            gone=health.gone,
             nudge=loader.nudge,
         )
         engine = Engine(log_store, surroundings, loader=loader, watermark=Watermark(watermark))
@@ -170,6 +171,7 @@ async def _gateway(
         registry.listen(routing)
         registry.listen(engine)
         await registry.load()
+        await health.restore(engine)
         admin_token = await bootstrap_admin(registry, settings)
         metrics.watch_lanes(engine.sample)
         metrics.watch_unsettled(maintenance.unsettled)
@@ -182,7 +184,6 @@ async def _gateway(
         log.info("recovered", deliveries=recovered)
         loops.start("loader", loader.run(recorder))
         loops.start("engine", engine.run())
-        loops.start("gone", gone.run())
         loops.start("registry", registry.run())
         loops.start("maintenance", maintenance.run())
         minute_store = MinuteStore(database)
@@ -193,6 +194,10 @@ async def _gateway(
 
         intake = Intake(log_store, routing=routing, ids=ids, dispatch=engine.dispatch, metrics=metrics, clock=clock)
         loops.start("intake", intake.run())
+        announcer = Announcer(intake, webhooks=registry.webhooks(), failing_since=engine.failing_since)
+        registry.listen(announcer)
+        loops.start("announcer", announcer.run())
+        loops.start("health", health.run(engine, announcer.failing))
         rejected = RejectedStore(database, ids=ids)
         pushes = Pushes(intake, tokens=tokens, tenants=registry, keep=rejected.keep, metrics=metrics)
         trial = Trial(transport=transport, recorder=recorder, ids=ids, parse_target=policy.parse_target)
@@ -211,6 +216,7 @@ async def _gateway(
             submit=pushes.submit,
             stored_elsewhere=engine.stored_elsewhere,
             ids=ids,
+            lanes=engine,
         )
         figures = Figures(
             minute_store,

@@ -26,6 +26,7 @@ from gateway.registry_checks import (
     check_unused,
     check_url,
     found,
+    is_paused_by_gateway,
     with_access,
 )
 from gateway.registry_edit import Edit
@@ -201,13 +202,22 @@ class Registry(View):
         """As it was saved. A resumed one whose port is not open is `blocked`; a reason ends with its state."""
         async with self._edit(by) as edit:
             old = found(edit.state.webhooks, webhook_id)
-            if changes.get("state", old.state) is not old.state:
+            if "state" in changes:  # who asks for a state takes it over: a pause of the gateway becomes the user's own
                 changes = {"reason": None, **changes}
             new = replace(old, **changes)
             if new.url != old.url:  # an old one that has come to be refused does not stand in the way of a pause
                 check_url(new.url, self._policy)
             await edit.save_webhook(with_access(new, edit.state))
         return self._state.webhooks[webhook_id]
+
+    async def resume_webhook(self, webhook_id: str, *, by: str) -> bool:
+        """Resume it if the gateway itself has paused it; never what a user has paused. Whether it is active now."""
+        async with self._edit(by) as edit:
+            webhook = edit.state.webhooks.get(webhook_id)
+            if webhook is None or not is_paused_by_gateway(webhook):
+                return False
+            await edit.save_webhook(replace(webhook, state=WebhookState.ACTIVE, reason=None))
+        return self._state.webhooks[webhook_id].state is WebhookState.ACTIVE
 
     async def remove_webhook(self, webhook_id: str, *, by: str) -> None:
         async with self._edit(by) as edit:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from gateway.errors import EgressRefused, FieldError, Problem
 from gateway.http import invalid
-from gateway.model import Access, AccessType, Role, Token, Webhook
+from gateway.model import Access, AccessType, Role, Token, Webhook, WebhookState
 from gateway.registry_state import State, TargetPolicy
 from gateway.webhook_rules import access_errors, fit_error
 
@@ -65,6 +65,11 @@ def with_access(webhook: Webhook, state: State) -> Webhook:
     if error := fit_error(webhook, access):
         raise invalid(FieldError("/access_id", error))
     return replace(webhook, access=access)
+
+
+def is_paused_by_gateway(webhook: Webhook) -> bool:
+    """A user pauses without a reason; the gateway never does."""
+    return webhook.state is WebhookState.PAUSED and webhook.reason is not None
 
 
 def check_url(url: str, policy: TargetPolicy) -> None:

@@ -40,6 +40,11 @@ def parse_duration_s(text: str) -> float:
     return float(found[1]) * _UNITS_S[found[2]]
 
 
+def duration_s(value: object) -> object:
+    """A duration's text as seconds; a number stays what it is."""
+    return parse_duration_s(value) if isinstance(value, str) else value
+
+
 def listed(value: object) -> object:
     """A comma-separated text as its non-empty parts; a TOML array stays what it is."""
     if isinstance(value, str):

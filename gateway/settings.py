@@ -26,6 +26,7 @@ from gateway.setting_values import (
     bearer_token,
     bounded_schedule,
     directory,
+    duration_s,
     listed,
     lower,
     networks,
@@ -87,6 +88,13 @@ class Settings(BaseModel):
         AfterValidator(bounded_schedule),
         Rule(f"1 to {RETRIES_LIMIT} comma-separated waits of up to 30 days such as 5s,5m,2h (units: ms, s, m, h, d)"),
     ] = Field(default=(5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400), alias="retry_schedule")
+    pause_after_s: Annotated[
+        float,
+        BeforeValidator(duration_s),
+        Field(gt=0, le=365 * 86_400),
+        Rule("a duration of up to 365 days such as 5d or 12h (units: ms, s, m, h, d)"),
+    ] = Field(default=5 * 86_400, alias="pause_after")
+    """A webhook that has failed for so long without one success is paused, and holds its events."""
     retention_days: Annotated[int, Field(ge=1, le=3_650), Rule("a whole number of days from 1 to 3650")] = 90
     """How long events and attempts are kept; what is still unsettled stays longer."""
     log_level: Annotated[

@@ -14,9 +14,10 @@ from gateway.admin.audit import AuditApi
 from gateway.admin.calls import CallApi
 from gateway.admin.event_types import EventTypeApi
 from gateway.admin.events import EventApi
+from gateway.admin.lanes import Lanes
 from gateway.admin.logs import LogApi
 from gateway.admin.ports import PortApi
-from gateway.admin.read_schemas import AttemptInFullOut
+from gateway.admin.read_schemas import TrialOut
 from gateway.admin.rejected import RejectedApi, Submit
 from gateway.admin.replays import ReplayApi
 from gateway.admin.routes import Route
@@ -53,13 +54,18 @@ class Parts:
     stored_elsewhere: Callable[[list[str]], None]
     """Tells the lanes of these webhooks that deliveries were put into the store, or withdrawn."""
     ids: IdSource
+    lanes: Lanes | None = None
 
 
 def api_routes(parts: Parts) -> list[Route]:
     registry = parts.registry
     return [
         *configuration_routes(
-            registry, parts.config, send_test=_send_test(parts.trial), attempt_model=AttemptInFullOut
+            registry,
+            parts.config,
+            send_test=_send_test(parts.trial),
+            attempt_model=TrialOut,
+            lanes=parts.lanes,
         ),
         *LogApi(parts.attempts, registry).routes(),
         *EventApi(parts.timeline).routes(),
@@ -73,12 +79,17 @@ def api_routes(parts: Parts) -> list[Route]:
 
 
 def configuration_routes(
-    registry: Registry, store: ConfigStore, *, send_test: SendTest, attempt_model: type[BaseModel] | None = None
+    registry: Registry,
+    store: ConfigStore,
+    *,
+    send_test: SendTest,
+    attempt_model: type[BaseModel] | None = None,
+    lanes: Lanes | None = None,
 ) -> list[Route]:
     """The half that shows and changes what is set up."""
     return [
         *AccessApi(registry).routes(),
-        *WebhookApi(registry, send_test=send_test, attempt_model=attempt_model).routes(),
+        *WebhookApi(registry, send_test=send_test, attempt_model=attempt_model, lanes=lanes).routes(),
         *PortApi(registry).routes(),
         *TokenApi(registry).routes(),
         *TenantApi(registry).routes(),

@@ -60,6 +60,7 @@ def _shown(event_type: EventType) -> EventTypeOut:
         name=event_type.name,
         title=event_type.title,
         when=event_type.when,
+        operational=event_type.operational,
         fields=[
             EventFieldOut(
                 name=field.name,

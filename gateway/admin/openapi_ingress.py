@@ -11,13 +11,13 @@ from typing import Any
 
 import orjson
 
-from gateway.catalog import EVENT_TYPES
+from gateway.catalog import PUSHED_TYPES
 
 TAG = "Push events"
 MACHINES = "Machines"
 
-_TYPES = [each.name for each in EVENT_TYPES] + [each.title for each in EVENT_TYPES]
-_CREATED = EVENT_TYPES[0]
+_TYPES = [each.name for each in PUSHED_TYPES] + [each.title for each in PUSHED_TYPES]
+_CREATED = PUSHED_TYPES[0]
 _PAYLOAD = orjson.loads(_CREATED.sample)
 
 

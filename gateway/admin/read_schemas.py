@@ -93,6 +93,10 @@ class AttemptInFullOut(AttemptOut):
     response: ResponseOut | None
 
 
+class TrialOut(AttemptInFullOut):
+    resumed: Annotated[bool, Field(description="The gateway had paused the webhook, and this success resumed it.")]
+
+
 class DeliveryOut(Output):
     """What became of an event at one webhook."""
 
@@ -198,6 +202,7 @@ class EventTypeOut(Output):
     name: str
     title: str
     when: str
+    operational: Annotated[bool, Field(description="Tells of webhooks; made by the gateway, never pushed.")]
     fields: list[EventFieldOut]
     json_schema: Annotated[Mapping[str, Any], Field(alias="schema")]
     sample: Json

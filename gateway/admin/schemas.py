@@ -38,6 +38,7 @@ from gateway.admin.fields import (
     Url,
     absent,
 )
+from gateway.delivery.breaker import BreakerState
 from gateway.model import AccessType, KeyLocation, PortState, Role, Webhook, WebhookState
 
 DEFAULTS: Mapping[str, Any] = {name: field.default for name, field in Webhook.__dataclass_fields__.items()}
@@ -103,6 +104,21 @@ class WebhookPatch(Patch):
     order_wait_s: OrderWait | None = None
 
 
+class BreakerOut(Output):
+    """Whether a target is given a rest after failing again and again."""
+
+    state: Annotated[BreakerState, Field(description="`open`: nothing is sent until the next probe.")]
+    reason: Annotated[str | None, Field(description="What opened it.")]
+    opened_at: datetime | None
+    probe_at: Annotated[datetime | None, Field(description="When a single attempt shows whether the target is back.")]
+
+
+class DeliveringOut(Output):
+    in_memory: Annotated[int, Field(description="Deliveries that wait in memory.")]
+    in_flight: Annotated[int, Field(description="Attempts under way.")]
+    stored_behind: Annotated[bool, Field(description="More waits in the store: retries, or what it is behind with.")]
+
+
 class WebhookOut(Output):
     id: Id
     name: str | None
@@ -118,6 +134,11 @@ class WebhookOut(Output):
     retry_schedule: Annotated[list[float] | None, Field(description="In seconds; null: the gateway's own.")]
     order_wait_s: Annotated[float | None, Field(description="In seconds; null: no ordering.")]
     tenant: str
+    failing_since: Annotated[
+        datetime | None, Field(description="When the first attempt failed that no success has followed.")
+    ]
+    breaker: BreakerOut | None
+    delivering: DeliveringOut | None
 
 
 class SecretOut(Output):

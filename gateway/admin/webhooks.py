@@ -10,7 +10,9 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
+from gateway.admin import lanes
 from gateway.admin.auth import Principal, listed_tenant, principal
+from gateway.admin.lanes import Lanes
 from gateway.admin.paging import Page, TenantPageQuery, page, paged
 from gateway.admin.routes import Route
 from gateway.admin.schemas import SampleIn, SecretOut, WebhookIn, WebhookOut, WebhookPatch
@@ -19,6 +21,7 @@ from gateway.errors import FieldError, Problem
 from gateway.http import invalid, json_response, parse_query, read_model
 from gateway.model import Access, Role, Webhook, WebhookState
 from gateway.registry import Registry, WebhookChanges
+from gateway.registry_checks import is_paused_by_gateway
 
 PATH = "/api/v1/webhooks"
 TAG = "Webhooks"
@@ -32,8 +35,16 @@ SendTest = Callable[[Webhook, str], Awaitable[Mapping[str, Any]]]
 class WebhookApi:
     """`attempt_model` is the shape of what `send_test` answers, for the API's description."""
 
-    def __init__(self, registry: Registry, *, send_test: SendTest, attempt_model: type[BaseModel] | None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        send_test: SendTest,
+        attempt_model: type[BaseModel] | None,
+        lanes: Lanes | None = None,
+    ) -> None:
         self._registry = registry
+        self._lanes = lanes
         self._send_test = send_test
         self._attempt_model = attempt_model
 
@@ -120,7 +131,8 @@ class WebhookApi:
                 role=Role.OPERATOR,
                 summary="Send a sample now",
                 tag=TAG,
-                description="Also to a paused webhook. The attempt is logged as a test and never retried.",
+                description="Also to a paused webhook. The attempt is logged as a test and never retried. "
+                "A success resumes a webhook that the gateway itself has paused, and not one that a user has paused.",
                 request_model=SampleIn,
                 response_model=self._attempt_model,
             ),
@@ -200,7 +212,11 @@ class WebhookApi:
 
     async def test(self, request: web.Request) -> web.Response:
         who, body = principal(request), await read_model(request, SampleIn)
-        return json_response(await self._send_test(self._one(request, who), body.type))
+        webhook = self._one(request, who)
+        attempt = await self._send_test(webhook, body.type)
+        works = attempt["outcome"] == "success" and is_paused_by_gateway(webhook)
+        resumed = works and await self._registry.resume_webhook(webhook.id, by=who.actor)
+        return json_response({**attempt, "resumed": resumed})
 
     def _one(self, request: web.Request, who: Principal) -> Webhook:
         return self.find(request.match_info["id"], who)
@@ -228,6 +244,7 @@ class WebhookApi:
         return json_response(shown, headers={"Cache-Control": "no-store"})
 
     def _shown(self, webhook: Webhook) -> WebhookOut:
+        state = None if self._lanes is None else self._lanes.state_of(webhook.id)
         return WebhookOut(
             id=webhook.id,
             name=webhook.name or None,
@@ -243,6 +260,9 @@ class WebhookApi:
             retry_schedule=None if webhook.retry_schedule_s is None else list(webhook.retry_schedule_s),
             order_wait_s=webhook.order_wait_s,
             tenant=self._registry.tenant_by_id(webhook.tenant_id).name,
+            failing_since=None if state is None else state.failing_since,
+            breaker=lanes.breaker(state),
+            delivering=lanes.delivering(state),
         )
 
 

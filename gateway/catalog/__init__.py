@@ -4,13 +4,23 @@ Invariant: nothing here knows a clock, a network or a database, and no other par
 """
 
 from gateway.catalog.check import MAX_DEPTH, Checked, check, parse_object
-from gateway.catalog.event_types import BY_NAME, EVENT_TYPES, PERSONAL_FIELDS, EventType, Field, json_type, resolve
+from gateway.catalog.event_types import (
+    BY_NAME,
+    EVENT_TYPES,
+    PERSONAL_FIELDS,
+    PUSHED_TYPES,
+    EventType,
+    Field,
+    json_type,
+    resolve,
+)
 
 __all__ = [
     "BY_NAME",
     "EVENT_TYPES",
     "MAX_DEPTH",
     "PERSONAL_FIELDS",
+    "PUSHED_TYPES",
     "Checked",
     "EventType",
     "Field",

@@ -31,7 +31,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """One kind of event. `sample` is the payload as published, byte for byte; `schema` is JSON Schema 2020-12."""
+    """One kind of event. `sample` is the payload as published, byte for byte; `schema` is JSON Schema 2020-12.
+
+    An `operational` one tells of the gateway's own webhooks: it is made here, and cannot be pushed.
+    """
 
     name: str
     title: str
@@ -39,6 +42,7 @@ class EventType:
     sample: bytes
     fields: tuple[Field, ...]
     schema: Mapping[str, Any]
+    operational: bool = False
 
 
 _CALL_FIELDS = (
@@ -87,6 +91,16 @@ _DECLINED_FIELDS = (
     Field("retry_at", str, "When the lead may be contacted again, as `YYYY-MM-DD hh:mm:ss`. It carries no zone."),
 )
 
+_WEBHOOK_FIELDS = (
+    Field("webhook_id", str, "Id of the webhook that this is about; it never gets its own.", required=True),
+    Field("name", str, "Name of the webhook; null if it has none."),
+    Field("url", str, "Target URL of the webhook, with what looks like a credential masked.", required=True),
+    Field("state", str, "State of the webhook: `active` or `paused`.", required=True),
+    Field("reason", str, "Why: what failed, or what paused it; null where a person did."),
+    Field("since", str, "Since when no attempt has succeeded, in UTC as RFC 3339; null if that is not why."),
+    Field("at", str, "When it happened, in UTC as RFC 3339.", required=True),
+)
+
 JSON_TYPES: Mapping[Any, str] = {
     CallId: "integer", int: "integer", int | float: "number", str: "string", bool: "boolean",
 }  # fmt: skip
@@ -110,9 +124,9 @@ def _schema(title: str, when: str, fields: tuple[Field, ...]) -> Mapping[str, An
     }  # fmt: skip
 
 
-def _event_type(name: str, title: str, when: str, fields: tuple[Field, ...]) -> EventType:
+def _event_type(name: str, title: str, when: str, fields: tuple[Field, ...], *, operational: bool = False) -> EventType:
     sample = files("gateway").joinpath("samples", f"{name}.json").read_bytes()
-    return EventType(name, title, when, sample, fields, _schema(title, when, fields))
+    return EventType(name, title, when, sample, fields, _schema(title, when, fields), operational)
 
 
 EVENT_TYPES: tuple[EventType, ...] = (
@@ -125,7 +139,30 @@ EVENT_TYPES: tuple[EventType, ...] = (
     ),
     _event_type("call.saved", "Call Saved", "An agent saves the wrap form. The figures are final.", _CALL_FIELDS),
     _event_type("reg_f.declined", "Regulation F Declined", "A lead is marked ineligible.", _DECLINED_FIELDS),
+    _event_type(
+        "webhook.failing",
+        "Webhook Failing",
+        "No attempt to deliver to another webhook has succeeded for an hour.",
+        _WEBHOOK_FIELDS,
+        operational=True,
+    ),
+    _event_type(
+        "webhook.paused",
+        "Webhook Paused",
+        "Another webhook was paused, by a person or by the gateway; its events are held.",
+        _WEBHOOK_FIELDS,
+        operational=True,
+    ),
+    _event_type(
+        "webhook.resumed",
+        "Webhook Resumed",
+        "Another webhook was resumed; what was held is being delivered.",
+        _WEBHOOK_FIELDS,
+        operational=True,
+    ),
 )
+PUSHED_TYPES: tuple[EventType, ...] = tuple(each for each in EVENT_TYPES if not each.operational)
+"""What the switch may push."""
 
 BY_NAME: Mapping[str, EventType] = {event_type.name: event_type for event_type in EVENT_TYPES}
 PERSONAL_FIELDS: frozenset[str] = frozenset(

@@ -54,7 +54,7 @@ class Dialler:
     def __init__(self, chance: random.Random, *, first_call_id: int) -> None:
         self._chance = chance
         self._next_call_id = first_call_id
-        self._samples = {each.name: json.loads(each.sample) for each in catalog.EVENT_TYPES}
+        self._samples = {each.name: json.loads(each.sample) for each in catalog.PUSHED_TYPES}
 
     def dial(self, now: datetime) -> Iterator[Step]:
         """One lead: usually a call of two or three events, now and then one that may not be called."""

@@ -25,6 +25,9 @@ COLUMNS = (
 )
 FIELDS = (
     *COLUMNS,
+    Column("Failing since", "failing_since"),
+    Column("Breaker", lambda item: _breaker(item.get("breaker"))),
+    Column("Delivering", lambda item: _delivering(item.get("delivering"))),
     Column("Access", "access_id"),
     Column("Timeout, s", "timeout_s"),
     Column("Max in flight", "max_in_flight"),
@@ -163,6 +166,8 @@ def test(session: Session, reference: str, event_type: str) -> None:
         print_raw(answer)
     else:
         print_attempt(attempt)
+        if attempt.get("resumed"):
+            note(f"The webhook {reference} is resumed: what was held is being delivered.")
     if attempt.get("outcome") != "success":
         raise SystemExit(1)
 
@@ -207,6 +212,22 @@ def _body(session: Session, given: dict[str, Any]) -> dict[str, Any]:
     if body.get("order_wait_s") == "none":
         body["order_wait_s"] = None
     return body
+
+
+def _breaker(breaker: dict[str, Any] | None) -> str | None:
+    """`open (HTTP 503), next probe 2026-01-31T12:00:00Z`."""
+    if breaker is None:
+        return None
+    why = f" ({breaker['reason']})" if breaker.get("reason") else ""
+    when = f", next probe {breaker['probe_at']}" if breaker.get("probe_at") else ""
+    return f"{breaker['state']}{why}{when}"
+
+
+def _delivering(delivering: dict[str, Any] | None) -> str | None:
+    if delivering is None:
+        return None
+    more = ", more in the store" if delivering["stored_behind"] else ""
+    return f"{delivering['in_flight']} in flight, {delivering['in_memory']} in memory{more}"
 
 
 def _note_block(webhook: dict[str, Any]) -> None:

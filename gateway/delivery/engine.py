@@ -7,14 +7,17 @@ passes an event only in the last two cases.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 
 import structlog
 
 from gateway.delivery.breaker import BreakerState
 from gateway.delivery.delivery import Delivery
 from gateway.delivery.lane import Lane, Surroundings
+from gateway.delivery.lane_state import LaneState
 from gateway.delivery.loader import Loader
+from gateway.delivery.streak import Streak
 from gateway.delivery.watermark import Mark, Watermark
 from gateway.log import EventLog
 from gateway.model import Event, Webhook
@@ -108,6 +111,28 @@ class Engine:
             if (lane := self._lanes.get(webhook_id)) is not None:
                 lane.spill()
         self._loader.nudge()
+
+    # --- how they are doing ------------------------------------------------------------------------------------
+
+    def state_of(self, webhook_id: str) -> LaneState | None:
+        lane = self._lanes.get(webhook_id)
+        return None if lane is None else lane.state()
+
+    def failing_since(self, webhook_id: str) -> datetime | None:
+        state = self.state_of(webhook_id)
+        return None if state is None else state.failing_since
+
+    def streaks(self) -> Iterator[tuple[str, Streak]]:
+        """The webhooks whose last attempts have all failed."""
+        for webhook_id, lane in self._lanes.items():
+            if lane.streak is not None:
+                yield webhook_id, lane.streak
+
+    def restore_streaks(self, streaks: Mapping[str, Streak]) -> None:
+        """Go on counting where an earlier process was, before anything is attempted."""
+        for webhook_id, streak in streaks.items():
+            if (lane := self._lanes.get(webhook_id)) is not None:
+                lane.streak = streak
 
     # --- life --------------------------------------------------------------------------------------------------
 

@@ -21,10 +21,12 @@ from gateway.delivery.breaker import Breaker, BreakerState, target_is_down
 from gateway.delivery.budget import Budget
 from gateway.delivery.delivery import Delivery
 from gateway.delivery.gate import Gate
+from gateway.delivery.lane_state import LaneState
 from gateway.delivery.rate import RateLimit
 from gateway.delivery.recorder import Entry, Recorder
 from gateway.delivery.request import Built, Wire
 from gateway.delivery.retry import next_wait_s, parse_retry_after
+from gateway.delivery.streak import Streak
 from gateway.delivery.transport import Pool, Target, Transport
 from gateway.errors import GatewayError
 from gateway.ids import IdSource
@@ -65,6 +67,8 @@ class Lane:
         self.webhook = webhook
         self.breaker = Breaker()
         self.backlog = Backlog()
+        self.streak: Streak | None = None
+        """Since when every attempt has failed; None while the last one succeeded."""
         self._around = surroundings
         self._wire: Wire | None = None
         self._pool: Pool | None = None
@@ -119,7 +123,9 @@ class Lane:
 
     def change(self, webhook: Webhook) -> None:
         """Go on under new settings; one that is no longer active puts what is waiting into the store."""
-        self.webhook = webhook
+        old, self.webhook = self.webhook, webhook
+        if webhook.url != old.url or (self._is_active and old.state is not WebhookState.ACTIVE):
+            self.streak = None  # another target, or another chance: earlier failures say nothing of it
         self._equip()
         if not self._is_active:
             self._put_all_away()
@@ -192,8 +198,10 @@ class Lane:
         )
         if outcome.ok:
             self.breaker.succeeded()
+            self.streak = None
             self._succeed(delivery, record)
         else:
+            self._note_failure(outcome)
             self._fail(delivery, record, outcome)
         self.pump()
 
@@ -240,6 +248,14 @@ class Lane:
                 self._put_away(follower, queued=True)
         if outcome.response is not None and outcome.response.status == 410:
             self._around.gone(self.webhook.id)
+
+    def _note_failure(self, outcome: Outcome) -> None:
+        if outcome.error is ErrorKind.ABANDONED or not self._is_active:
+            return
+        now = self._around.clock.now()
+        if self.streak is None:
+            self.streak = Streak(now)
+        self.streak.fails(_reason(outcome), now)
 
     def _verdict(self, delivery: Delivery, outcome: Outcome, now_s: float) -> tuple[DeliveryState, float]:
         """The state after a failure, and the seconds until it is due again."""
@@ -313,6 +329,22 @@ class Lane:
     def oldest_age_s(self, now: float) -> float:
         """Age of the oldest delivery in memory that has not been settled."""
         return max((now - d.mark.at for d in self._unsettled() if d.mark is not None), default=0.0)
+
+    def state(self) -> LaneState:
+        """How it is doing, for people."""
+        breaker, clock = self.breaker, self._around.clock
+        ahead_s = clock.wall_s() - clock.monotonic_s()
+        is_closed = breaker.state is BreakerState.CLOSED
+        return LaneState(
+            breaker=breaker.state,
+            breaker_reason=breaker.reason,
+            opened_at=None if breaker.opened_at is None else datetime.fromtimestamp(breaker.opened_at + ahead_s, UTC),
+            probe_at=None if is_closed else datetime.fromtimestamp(breaker.probe_at + ahead_s, UTC),
+            in_memory=self.depth,
+            in_flight=self.in_flight,
+            stored_behind=self.backlog.exists,
+            failing_since=None if self.streak is None else self.streak.since,
+        )
 
     # --- inside ------------------------------------------------------------------------------------------------
 

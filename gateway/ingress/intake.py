@@ -118,9 +118,11 @@ class Intake:
         occurred_at: datetime | None = None,
         key: str | None = None,
         digest: bytes | None = None,
+        about: str | None = None,
     ) -> asyncio.Future[tuple[str, bool]]:
         """Accept one event; the future gives (event id, duplicate) once it is committed.
 
+        `about` is the webhook that an operational event speaks of, which never gets it.
         Raises `Unavailable` at once when the intake is closed or full or the store is away. The future
         fails with `Unavailable` at the deadline, and with `Problem` 422 where the key was used with other
         bytes or the store refuses the event's content.
@@ -131,6 +133,9 @@ class Intake:
             raise Unavailable("the database is away; nothing was stored")
         if self._waiting_bytes > WAITING_BYTES or len(self._waiting) >= WAITING_EVENTS:
             raise Unavailable("the intake is full; nothing was stored")
+        webhook_ids = self._routing.match(tenant_id, type)
+        if about is not None:
+            webhook_ids = tuple(webhook_id for webhook_id in webhook_ids if webhook_id != about)
         event = Event(
             id=self._ids.next(),
             tenant_id=tenant_id,
@@ -138,7 +143,7 @@ class Intake:
             call_key=call_key,
             account_id=account_id,
             payload=payload,
-            webhook_ids=self._routing.match(tenant_id, type),
+            webhook_ids=webhook_ids,
             occurred_at=occurred_at,
         )
         answer: asyncio.Future[tuple[str, bool]] = self._loop.create_future()

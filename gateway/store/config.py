@@ -8,7 +8,7 @@ a row copied over another one gives a credential away.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -99,6 +99,16 @@ class ConfigStore:
         """The newest `limit` entries older than `before_id`, of one tenant or of all."""
         async with self._transaction() as connection:
             return await audit.read_page(connection, tenant_id=tenant_id, before_id=before_id, limit=limit)
+
+    async def failing_since(self) -> Mapping[str, datetime]:
+        """The webhooks that were failing when an earlier process ended, and since when."""
+        async with self._transaction() as connection:
+            return {row["id"]: row["failing_since"] for row in await connection.fetch(sql.FAILING_SINCE)}
+
+    async def save_failing_since(self, webhook_id: str, since: datetime | None) -> None:
+        """None: it works again. Beside the webhook's own changes, so neither is in the other's way."""
+        async with self._transaction() as connection:
+            await connection.execute(sql.SAVE_FAILING_SINCE, webhook_id, since)
 
     async def forget_deliveries(self) -> None:
         """Remove what removed webhooks were still to be sent. What is left over would keep old events for ever."""

@@ -37,6 +37,10 @@ ON CONFLICT (id) DO UPDATE SET
     old_secret = $16, old_secret_until = $17, updated_at = now()
 """
 
+FAILING_SINCE = "SELECT id::text, failing_since FROM webhooks WHERE failing_since IS NOT NULL"
+
+SAVE_FAILING_SINCE = "UPDATE webhooks SET failing_since = $2 WHERE id = $1"
+
 ADD_TOKEN = """
 INSERT INTO tokens (id, name, role, tenant_id, prefix, digest, created_at, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)

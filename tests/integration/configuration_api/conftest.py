@@ -67,6 +67,7 @@ class Api:
         self.heard = Heard()
         self.registry.listen(self.heard)
         self.tested: list[tuple[str, str]] = []
+        self.test_outcome = "success"
         self.token = ""
         self.client: TestClient[web.Request, web.Application]
 
@@ -76,7 +77,7 @@ class Api:
 
     async def send_test(self, webhook: Webhook, type: str) -> dict[str, object]:
         self.tested.append((webhook.id, type))
-        return {"outcome": "success"}
+        return {"outcome": self.test_outcome}
 
     async def call(
         self, method: str, path: str, body: object = None, *, token: str | None = None, raw: bytes | None = None

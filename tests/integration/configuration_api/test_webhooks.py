@@ -29,6 +29,9 @@ async def test_a_new_webhook_is_active_and_has_the_defaults(api: Api) -> None:
         "retry_schedule": None,
         "order_wait_s": 3600.0,
         "tenant": "default",
+        "failing_since": None,
+        "breaker": None,
+        "delivering": None,
     }
     assert (await api.call("GET", f"/webhooks/{answer.json['id']}")).json == answer.json
     assert [webhook.id for webhook in api.heard.changed] == [answer.json["id"]]
@@ -194,7 +197,7 @@ async def test_the_older_secret_goes_when_its_time_is_over(api: Api) -> None:
 async def test_the_test_button_sends_what_was_asked_for(api: Api) -> None:
     hook = await api.make("/webhooks", HOOK)
     answer = await api.call("POST", f"/webhooks/{hook['id']}/test", {"type": "Call Saved"})
-    assert answer.json == {"outcome": "success"}
+    assert answer.json == {"outcome": "success", "resumed": False}
     assert api.tested == [(hook["id"], "call.saved")]
     assert (await api.call("POST", f"/webhooks/{hook['id']}/test", {"type": "nope"})).status == 422
 
