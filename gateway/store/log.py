@@ -20,7 +20,7 @@ from gateway.ids import ZERO_ID
 from gateway.log import AttemptRecord, DeliveryRow, Due, Duplicate, NewEvent, OutcomeUnknown, Unsettled, Want
 from gateway.model import DeliveryState, Event
 from gateway.store import statements as sql
-from gateway.store.session import Session
+from gateway.store.session import Connect, Session
 
 IDEMPOTENCY_TTL = timedelta(days=3)
 READ_TIMEOUT_S = 30.0
@@ -37,12 +37,12 @@ class Fence:
 class PostgresLog:
     """Implements `gateway.log.EventLog`. Appending, recording and reading have a connection each."""
 
-    def __init__(self, dsn: str, *, fence: Fence, write_timeout_s: float) -> None:
+    def __init__(self, dsn: str, *, fence: Fence, write_timeout_s: float, connect: Connect = asyncpg.connect) -> None:
         name = application_name(fence.owner)
         self._fence = fence
-        self._appender = Session(dsn, name=name, timeout_s=write_timeout_s)
-        self._recorder = Session(dsn, name=name, timeout_s=write_timeout_s)
-        self._reader = Session(dsn, name=name, timeout_s=READ_TIMEOUT_S)
+        self._appender = Session(dsn, name=name, timeout_s=write_timeout_s, connect=connect)
+        self._recorder = Session(dsn, name=name, timeout_s=write_timeout_s, connect=connect)
+        self._reader = Session(dsn, name=name, timeout_s=READ_TIMEOUT_S, connect=connect)
         self._reading = asyncio.Lock()
 
     async def append(self, batch: Sequence[NewEvent]) -> list[Duplicate | None]:

@@ -8,14 +8,15 @@ runs out where a process is frozen; the epoch fences whatever an earlier owner s
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
 
+import asyncpg
 import structlog
 
+from gateway.clock import Clock
 from gateway.errors import Fenced, Unavailable
 from gateway.log import OutcomeUnknown
 from gateway.store.log import Fence, application_name
-from gateway.store.session import Session
+from gateway.store.session import Connect, Session
 
 LEASE_S = 10.0
 RENEW_S = 1.0
@@ -59,9 +60,10 @@ log = structlog.get_logger(__name__)
 class Ownership:
     """One process's claim. All of it goes over one connection, which holds the lock."""
 
-    def __init__(self, dsn: str, *, owner: str) -> None:
+    def __init__(self, dsn: str, *, owner: str, clock: Clock | None = None, connect: Connect = asyncpg.connect) -> None:
         self._owner = owner
-        self._session = Session(dsn, name=application_name(owner), timeout_s=LEASE_S / 4)
+        self._monotonic_s = (clock or Clock()).monotonic_s
+        self._session = Session(dsn, name=application_name(owner), timeout_s=LEASE_S / 4, connect=connect)
         self._locked_pid: int | None = None
         self._epoch = 0
         self._valid_until = 0.0
@@ -74,7 +76,7 @@ class Ownership:
     @property
     def is_valid(self) -> bool:
         """Does the lease certainly still hold? On this process's own clock, so also right after it was frozen."""
-        return monotonic() < self._valid_until
+        return self._monotonic_s() < self._valid_until
 
     async def own(self) -> str:
         """Wait until this process owns the shards; returns the watermark to recover from."""
@@ -105,7 +107,7 @@ class Ownership:
 
     async def _take(self) -> str:
         (state,) = await self._session.fetch(_STATE, SETTLE_S)
-        asked_at = monotonic()
+        asked_at = self._monotonic_s()
         rows = await self._session.fetch(_TAKE, self._owner, LEASE_S)
         self._epoch = rows[0]["epoch"]
         self._valid_until = asked_at + LEASE_S
@@ -120,7 +122,7 @@ class Ownership:
 
     async def renew(self, watermark: str) -> None:
         """Prolong the lease and save the watermark. Raises `Fenced` or `Unavailable`."""
-        asked_at = monotonic()
+        asked_at = self._monotonic_s()
         try:
             rows = await self._session.fetch(_RENEW, self._owner, self._epoch, LEASE_S, watermark)
             if self._session.pid != self._locked_pid:  # a new connection: the lock went with the old one

@@ -7,6 +7,7 @@ failed: it raises `OutcomeUnknown`, and the connection is dropped.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -15,6 +16,9 @@ from gateway.errors import Unavailable
 from gateway.log import BadRow, OutcomeUnknown
 
 CONNECT_TIMEOUT_S = 2.0
+
+Connect = Callable[..., "Awaitable[asyncpg.Connection[asyncpg.Record]]"]
+"""`asyncpg.connect`, or what stands for it in a simulation."""
 
 BAD_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 BROKEN = (
@@ -40,8 +44,9 @@ REFUSED = (
 class Session:
     """Connects when first used and again after it broke; used by one caller at a time."""
 
-    def __init__(self, dsn: str, *, name: str, timeout_s: float) -> None:
+    def __init__(self, dsn: str, *, name: str, timeout_s: float, connect: Connect = asyncpg.connect) -> None:
         self._dsn = dsn
+        self._connect_to = connect
         self._name = name
         self._timeout_s = timeout_s
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
@@ -75,7 +80,7 @@ class Session:
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                connection = await asyncpg.connect(
+                connection = await self._connect_to(
                     self._dsn,
                     timeout=CONNECT_TIMEOUT_S,
                     server_settings={"application_name": self._name, "jit": "off"},
