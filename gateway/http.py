@@ -110,8 +110,8 @@ def problem_of(request: web.BaseRequest, error: Exception) -> Problem | None:
         return Problem(400, "bad-json", "the body ended early or its encoding is broken")
     # The message of a foreign exception may quote anything, so only its kind and place are logged.
     detail = str(error) if isinstance(error, GatewayError) else None
-    at, kind = _place(error), type(error).__name__
-    log.error("request_failed", method=request.method, path=request.path, error=kind, detail=detail, at=at)
+    place, kind = _place(error), type(error).__name__
+    log.error("request_failed", method=request.method, path=request.path, error=kind, detail=detail, place=place)
     return Problem(500, "internal", "something went wrong inside the gateway; its log has the details")
 
 

@@ -165,6 +165,7 @@ class Intake:
                 await self._flush()
         finally:
             sweeper.cancel()
+            self.close("the gateway is stopping")
             self._fail_all(Unavailable("the gateway is stopping; nothing was stored"))
             self._idle.set()
 

@@ -213,6 +213,8 @@ async def test_a_lost_fence_ends_the_loop_answers_who_waits_and_lets_nobody_wait
         await loop
     with pytest.raises(Unavailable):
         await answer
+    with pytest.raises(Unavailable):
+        door.push()
     await asyncio.wait_for(door.intake.drained(), 1)
     assert door.dispatched == [] and not log.events
 
