@@ -13,18 +13,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gateway.delivery.delivery import Delivery
+from gateway.delivery.limits import Limits
 from gateway.log import DeliveryRow
-
-RETURN_ROWS = 1_000
-"""A spilling lane with no more stored deliveries than this may go back to direct."""
-PARKED_ROWS = 5_000
-"""A direct lane with more than this goes over to spilling: remembering them costs memory."""
 
 
 class Backlog:
     """Owned by one lane, and told of each row before it is written and after its removal is committed."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self.spilling = False
         self.load_now = False
         """Something became loadable; the next round of the loader need not wait."""
@@ -60,7 +57,7 @@ class Backlog:
             return
         self.in_memory.pop(delivery.event.id, None)
         self._add(delivery.event.id, delivery.call_key)
-        if len(self._rows) > PARKED_ROWS:
+        if len(self._rows) > self._limits.parked_rows:
             self.spill()
 
     def resumes(self, delivery: Delivery) -> None:
@@ -117,7 +114,7 @@ class Backlog:
     def end_return(self, left: Sequence[tuple[str, str | None]]) -> None:
         """Go back to direct if `left`, the rows (event id, call key) that the store had meanwhile, are few enough."""
         forgotten, self._forgotten = self._forgotten, None
-        if forgotten is None or len(left) > RETURN_ROWS:
+        if forgotten is None or len(left) > self._limits.return_rows:
             self.spill()
             return
         self.spilling = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -22,6 +22,7 @@ from gateway.delivery.budget import Budget
 from gateway.delivery.delivery import Delivery
 from gateway.delivery.gate import Gate
 from gateway.delivery.lane_state import LaneState
+from gateway.delivery.limits import Limits
 from gateway.delivery.rate import RateLimit
 from gateway.delivery.recorder import Entry, Recorder
 from gateway.delivery.request import Built, Wire
@@ -33,11 +34,6 @@ from gateway.ids import IdSource
 from gateway.log import AttemptRecord, Due
 from gateway.model import DeliveryState, ErrorKind, Outcome, Webhook, WebhookState
 from gateway.telemetry.metrics import Metrics
-
-QUEUE_DELIVERIES = 2_000
-QUEUE_BYTES = 8 * 1024 * 1024
-RETRIES = 256
-"""Bound of the in-memory retry queue; the rest of the retries stays in the store until there is room."""
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +54,7 @@ class Surroundings:
     chance: Callable[[], float]
     gone: Callable[[str], None]
     nudge: Callable[[], None]
+    limits: Limits = field(default_factory=Limits)
 
 
 class Lane:
@@ -66,10 +63,11 @@ class Lane:
     def __init__(self, webhook: Webhook, surroundings: Surroundings) -> None:
         self.webhook = webhook
         self.breaker = Breaker()
-        self.backlog = Backlog()
+        self.backlog = Backlog(surroundings.limits)
         self.streak: Streak | None = None
         """Since when every attempt has failed; None while the last one succeeded."""
         self._around = surroundings
+        self._limits = surroundings.limits
         self._wire: Wire | None = None
         self._pool: Pool | None = None
         self._connections = 0
@@ -109,7 +107,7 @@ class Lane:
 
     def resume(self, due: Due) -> None:
         """Take back a stored delivery whose time has come, unless it is in memory already or is being written."""
-        if self._closed or self.backlog.is_outdated(due.row) or len(self._retries) >= RETRIES:
+        if self._closed or self.backlog.is_outdated(due.row) or len(self._retries) >= self._limits.retries:
             return
         delivery = Delivery(due.event, call_key=due.row.call_key, mark=None, accepted_at=None)
         delivery.attempts = due.row.attempts
@@ -284,7 +282,7 @@ class Lane:
             return int(self.breaker.room(now, len(self._flying)) and not self._fresh and not self._retries)
         target = max(64, 4 * self.webhook.max_in_flight)
         held = len(self._fresh) + len(self._retries) + len(self._flying)
-        return max(0, min(target - held, RETRIES - len(self._retries)))
+        return max(0, min(target - held, self._limits.retries - len(self._retries)))
 
     def secure(self, before: float) -> None:
         """Give a row to what came before then and is still unsettled, so that recovery need not go back so far."""
@@ -407,7 +405,12 @@ class Lane:
         self._around.budget.give(delivery.bytes)
 
     def _is_full(self) -> bool:
-        return len(self._fresh) >= QUEUE_DELIVERIES or self._queued_bytes >= QUEUE_BYTES or self._around.budget.is_spent
+        limits = self._limits
+        return (
+            len(self._fresh) >= limits.queue_deliveries
+            or self._queued_bytes >= limits.queue_bytes
+            or self._around.budget.is_spent
+        )
 
     def _put_all_away(self) -> None:
         self.backlog.spill()

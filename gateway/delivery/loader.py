@@ -11,8 +11,8 @@ import asyncio
 import structlog
 
 from gateway.clock import Clock
-from gateway.delivery.backlog import RETURN_ROWS
 from gateway.delivery.lane import Lane
+from gateway.delivery.limits import Limits
 from gateway.delivery.recorder import Recorder
 from gateway.errors import Unavailable
 from gateway.log import EventLog, Want
@@ -28,7 +28,8 @@ log = structlog.get_logger(__name__)
 class Loader:
     """One loop, `run`. `lanes` is the engine's table, by webhook id."""
 
-    def __init__(self, log: EventLog, *, clock: Clock) -> None:
+    def __init__(self, log: EventLog, *, clock: Clock, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
         self._clock = clock
         self.lanes: dict[str, Lane] = {}
         self._log = log
@@ -100,6 +101,6 @@ class Loader:
         left: list[tuple[str, str | None]] | None = None
         try:
             await recorder.flushed()
-            left = await self._log.remaining(lane.webhook.id, RETURN_ROWS + 1)
+            left = await self._log.remaining(lane.webhook.id, self._limits.return_rows + 1)
         finally:
             lane.end_return(left)

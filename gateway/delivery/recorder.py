@@ -16,13 +16,12 @@ import structlog
 
 from gateway.delivery.delivery import Delivery
 from gateway.delivery.gate import Gate
+from gateway.delivery.limits import Limits
 from gateway.errors import Fenced, Unavailable
 from gateway.log import AttemptRecord, BadRow, DeliveryRow, EventLog
 from gateway.telemetry.metrics import Metrics
 
 BATCH_ENTRIES = 1_000
-FULL_ENTRIES = 10_000
-"""Past this many uncommitted entries no new attempt starts: what it did could not be kept."""
 PAUSE_S = 0.1
 
 log = structlog.get_logger(__name__)
@@ -41,8 +40,9 @@ class Entry(msgspec.Struct, frozen=True):
 class Recorder:
     """Owns the entries that are not committed yet. One loop, `run`, commits them."""
 
-    def __init__(self, log: EventLog, *, gate: Gate, metrics: Metrics) -> None:
+    def __init__(self, log: EventLog, *, gate: Gate, metrics: Metrics, limits: Limits | None = None) -> None:
         self._log = log
+        self._full_entries = (limits or Limits()).uncommitted_entries
         self._gate = gate
         self._metrics = metrics
         self._entries: deque[Entry] = deque()
@@ -61,7 +61,7 @@ class Recorder:
         self._entries.append(entry)
         self._added += 1
         self._arrived.set()
-        if len(self._entries) > FULL_ENTRIES:
+        if len(self._entries) > self._full_entries:
             self._gate.shut("recorder")
 
     async def flushed(self) -> None:
@@ -101,7 +101,7 @@ class Recorder:
                 continue
             async with self._flushed:
                 self._flushed.notify_all()
-            if len(self._entries) < FULL_ENTRIES // 2:
+            if len(self._entries) <= self._full_entries // 2:
                 self._gate.open("recorder")
 
     async def _commit(self, batch: Sequence[Entry]) -> None:

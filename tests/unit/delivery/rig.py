@@ -18,6 +18,7 @@ from gateway.delivery.budget import Budget
 from gateway.delivery.engine import Engine
 from gateway.delivery.gate import Gate
 from gateway.delivery.lane import Lane, Surroundings
+from gateway.delivery.limits import Limits
 from gateway.delivery.loader import Loader
 from gateway.delivery.recorder import Recorder
 from gateway.delivery.transport import Done, Request
@@ -107,7 +108,14 @@ class HeldPool:
 class Rig:
     """One engine with its recorder and loader. `advance` moves its clock."""
 
-    def __init__(self, log: MemoryLog, watermark: str = ZERO_ID, *, chance: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self,
+        log: MemoryLog,
+        watermark: str = ZERO_ID,
+        *,
+        chance: Callable[[], float] = lambda: 0.0,
+        limits: Limits | None = None,
+    ) -> None:
         self.log = log
         self.offset_s = 0.0
         self.clock = Clock(lambda: time.monotonic() + self.offset_s, lambda: time.time() + self.offset_s)
@@ -117,8 +125,9 @@ class Rig:
         self.gone: list[str] = []
         self.ids = IdSource()
         self.ids.stay_above(max(log.events, default=ZERO_ID))
-        self.recorder = Recorder(log, gate=self.gate, metrics=self.metrics)
-        self.loader = Loader(log, clock=self.clock)
+        self.limits = limits or Limits()
+        self.recorder = Recorder(log, gate=self.gate, metrics=self.metrics, limits=self.limits)
+        self.loader = Loader(log, clock=self.clock, limits=self.limits)
         self.budget = Budget()
         surroundings = Surroundings(
             recorder=self.recorder,
@@ -133,6 +142,7 @@ class Rig:
             chance=chance,
             gone=self.gone.append,
             nudge=self.loader.nudge,
+            limits=self.limits,
         )
         self.engine = Engine(log, surroundings, loader=self.loader, watermark=Watermark(watermark))
 
@@ -198,8 +208,9 @@ async def running(
     log: MemoryLog | None = None,
     watermark: str = ZERO_ID,
     chance: Callable[[], float] = lambda: 0.0,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Rig]:
-    rig = Rig(log or MemoryLog(), watermark, chance=chance)
+    rig = Rig(log or MemoryLog(), watermark, chance=chance, limits=limits)
     for each in webhooks or (webhook(),):
         rig.engine.webhook_changed(each)
     loops = [asyncio.create_task(rig.recorder.run()), asyncio.create_task(rig.loader.run(rig.recorder))]

@@ -6,9 +6,7 @@ import asyncio
 import random
 from collections import Counter, defaultdict
 
-import pytest
-
-from gateway.delivery import lane as lane_module
+from gateway.delivery.limits import Limits
 from gateway.model import DeliveryState, Webhook, WebhookState
 from tests.memory_log import MemoryLog
 from tests.unit.delivery.rig import Rig, answer, running, until, webhook
@@ -75,12 +73,10 @@ def _with(webhook: Webhook, state: WebhookState) -> Webhook:
     return Webhook(**{name: getattr(webhook, name) for name in Webhook.__slots__} | {"state": state})
 
 
-async def test_whatever_comes_together_each_event_is_delivered_once_and_each_call_in_order(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lane_module, "QUEUE_DELIVERIES", 3)  # so that the lane spills and returns again and again
+async def test_whatever_comes_together_each_event_is_delivered_once_and_each_call_in_order(seed: int) -> None:
     log = MemoryLog()
-    async with running(webhook(max_in_flight=4), log=log) as rig:
+    small = Limits(queue_deliveries=3)  # so that the lane spills and returns again and again
+    async with running(webhook(max_in_flight=4), log=log, limits=small) as rig:
         storm = Storm(rig, random.Random(seed))
         await storm.run()
         await rig.recorded()

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.delivery import lane as lane_module
 from gateway.delivery.breaker import FAILURES_IN_A_ROW, Breaker, BreakerState
+from gateway.delivery.limits import Limits
 from gateway.model import DeliveryState, WebhookState
 from tests.memory_log import MemoryLog
 from tests.unit.delivery.rig import SCHEDULE_S, Rig, answer, running, until, webhook
@@ -224,9 +224,8 @@ async def test_a_webhook_that_is_paused_under_load_stores_what_waits_and_goes_on
         await until(lambda: not rig.log.rows)
 
 
-async def test_a_lane_that_is_full_spills_and_returns_to_direct_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_module, "QUEUE_DELIVERIES", 2)
-    async with running(webhook(max_in_flight=1)) as rig:
+async def test_a_lane_that_is_full_spills_and_returns_to_direct_in_order() -> None:
+    async with running(webhook(max_in_flight=1), limits=Limits(queue_deliveries=2)) as rig:
         ids = [rig.accept(str(place // 2)) for place in range(8)]
         assert rig.lane().backlog.spilling
         for event_id in ids:

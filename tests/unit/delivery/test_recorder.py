@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.delivery import recorder as recorder_module
+from gateway.delivery.limits import Limits
 from gateway.errors import Fenced, Unavailable
 from gateway.log import BadRow, OutcomeUnknown
 from gateway.model import ErrorKind, Outcome
@@ -62,11 +62,8 @@ async def test_a_batch_that_was_split_and_then_failed_repeats_only_its_rest() ->
         assert len(rig.log.rows) == 4 and not rig.lane().backlog._writing
 
 
-async def test_uncommitted_entries_shut_the_gate_until_half_of_them_are_committed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(recorder_module, "FULL_ENTRIES", 4)
-    async with running(webhook(max_in_flight=100)) as rig:
+async def test_uncommitted_entries_shut_the_gate_until_half_of_them_are_committed() -> None:
+    async with running(webhook(max_in_flight=100), limits=Limits(uncommitted_entries=4)) as rig:
         writing = rig.log.hold("record")
         ids = [rig.accept() for _ in range(20)]
         rig.end(ids[0])
