@@ -12,11 +12,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import asyncpg
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from gateway.store.embedded import DATABASE, SUPERUSER
@@ -131,6 +132,21 @@ class Gateway:
             if response.status >= 400:
                 raise Refused(response.status, await response.text())
             return await response.json() if response.status != 204 else None
+
+    async def push(self, batch: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Envelopes to the switch's door, in one batch; the result of each."""
+        async with self._http().post(f"{self.url}/v1/events/batch", json=batch) as response:
+            if response.status != 202:
+                raise Refused(response.status, await response.text())
+            return list((await response.json())["results"])
+
+    async def sql(self, statement: str, *arguments: object) -> list[Any]:
+        """A statement on the gateway's own database."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            return list(await connection.fetch(statement, *arguments))
+        finally:
+            await connection.close()
 
     async def metrics(self) -> str:
         async with self._http().get(f"{self.url}/metrics") as response:
