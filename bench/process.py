@@ -28,7 +28,7 @@ ADMIN_TOKEN = "bench-admin-token-0123456789abcdef"
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.01
-LOG_TAIL_LINES = 30
+LOG_TAIL_LINES = 12
 
 
 class GatewayFailed(Exception):

@@ -34,8 +34,8 @@ async def take(scenarios: Sequence[Scenario], console: Console, run: Run, *, tim
             try:
                 taken = await scenario.take(run)
             except Exception as error:
-                console.print(f"[red]{scenario.name} failed: {type(error).__name__}: {error}[/red]")
-                continue
+                console.print(f"{scenario.name} failed: {type(error).__name__}: {error}", style="red", markup=False)
+                break
             rates = f"{taken.events_per_s:>8,.0f} events/s {taken.deliveries_per_s:>8,.0f} deliveries/s"
             took = f"{time.monotonic() - started:.0f} s, others took {taken.others:.0%} of the machine"
             console.print(f"{scenario.name:<12}{rates}  [dim]{took}[/dim]")
@@ -79,12 +79,13 @@ def main() -> int:
     console.print(report.table(found, titles, report.read(report.BASELINE)))
     report.write(report.LATEST, run)
     CHART.write_text(chart.svg(run, SCENARIOS))
-    if arguments.baseline:
+    correct = all(not (taken.missing or taken.overtaken or taken.duplicates) for taken in found.values())
+    complete = correct and len(found) == len(chosen)
+    if arguments.baseline and complete:
         report.write(report.BASELINE, run)
         BASELINE_CHART.write_text(chart.svg(run, SCENARIOS))
     console.print(f"written: {report.LATEST}, {CHART}")
-    correct = all(not (taken.missing or taken.overtaken or taken.duplicates) for taken in found.values())
-    return 0 if correct and len(found) == len(chosen) else 1
+    return 0 if complete else 1
 
 
 if __name__ == "__main__":
