@@ -71,6 +71,8 @@ class Lane:
         self._wire: Wire | None = None
         self._pool: Pool | None = None
         self._connections = 0
+        self._is_gone = False
+        """The target answered 410, and the webhook is about to be paused: nothing more is sent there meanwhile."""
         self._retired: set[asyncio.Task[None]] = set()
         self._rate: RateLimit | None = None
         self._fresh: deque[Delivery] = deque()
@@ -124,6 +126,7 @@ class Lane:
         old, self.webhook = self.webhook, webhook
         if webhook.url != old.url or (self._is_active and old.state is not WebhookState.ACTIVE):
             self.streak = None  # another target, or another chance: earlier failures say nothing of it
+        self._is_gone = False
         self._equip()
         if not self._is_active:
             self._put_all_away()
@@ -245,6 +248,7 @@ class Lane:
             for follower in self._calls.pop(delivery.call_key) or ():
                 self._put_away(follower, queued=True)
         if outcome.response is not None and outcome.response.status == 410:
+            self._is_gone = True
             self._around.gone(self.webhook.id)
 
     def _note_failure(self, outcome: Outcome) -> None:
@@ -348,7 +352,7 @@ class Lane:
 
     @property
     def _is_active(self) -> bool:
-        return self.webhook.state is WebhookState.ACTIVE and self._wire is not None
+        return self.webhook.state is WebhookState.ACTIVE and self._wire is not None and not self._is_gone
 
     def _equip(self) -> None:
         """Build what depends on the webhook's settings. Connections are kept while they would be made alike."""

@@ -133,6 +133,20 @@ async def test_410_tells_who_pauses_webhooks_and_costs_no_place_in_the_schedule(
         assert (row.state, row.tries, row.attempts) == (DeliveryState.QUEUED, 0, 1)
 
 
+async def test_after_410_nothing_is_sent_until_the_webhook_is_resumed() -> None:
+    async with running() as rig:
+        first = rig.accept("1")
+        rig.end(first, answer(410))
+        second = rig.accept("2")
+        await rig.recorded()
+        await asyncio.sleep(0.02)  # a loader that asked would have brought it by now
+        assert rig.under_way == []
+        rig.engine.webhook_changed(webhook(state=WebhookState.PAUSED))
+        rig.engine.webhook_changed(webhook())
+        await rig.starts(first)
+        await rig.starts(second)
+
+
 async def test_no_more_are_in_flight_than_the_webhook_allows() -> None:
     async with running(webhook(max_in_flight=2)) as rig:
         ids = [rig.accept() for _ in range(5)]
