@@ -1,0 +1,10 @@
+"""Runs histories: `python -m tests.simulation --histories 100000`, or one: `python -m tests.simulation --seed 7 --trace`."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.simulation.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,289 @@
+"""One history from one seed: who pushes what, what breaks when, and the end, at which all is well again.
+
+Most histories have one or two kinds of trouble, so that each kind is seen alone, with others, and not at all.
+Invariant: the same seed and the same gateway give the same history, to the last step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from gateway.delivery.limits import Limits
+from gateway.model import Webhook, WebhookState
+from gateway.telemetry.metrics import Metrics
+from tests.simulation import inside
+from tests.simulation.kernel import Stuck
+from tests.simulation.process import Process
+from tests.simulation.server import Weather
+from tests.simulation.switch import Push
+from tests.simulation.targets import Mood
+from tests.simulation.world import Make, Setting, World
+
+TYPES = ("call.created", "call.ended")
+QUIET_WITHIN_S = 300.0
+STEPS_MAX = 400_000
+LOOK_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was wrong (nothing, it is to be hoped), and how it came to it where that was asked for."""
+
+    seed: int
+    violations: Sequence[str]
+    story: Sequence[str]
+    steps: int
+    events: int
+
+
+def run(seed: int, *, metrics: Metrics, make: Make | None = None, story: list[str] | None = None) -> Result:
+    """Live through the history of a seed."""
+    chance = Random(seed)
+    world = World(_setting(chance), chance, make=make or Make(), metrics=metrics, story=story)
+    try:
+        _live(world, chance)
+    except Stuck as error:
+        world.ledger.violated(f"everything stands still: {error}")
+    finally:
+        world.bury()
+    return Result(seed, world.ledger.violations, story or (), world.kernel.steps, len(world.database.events))
+
+
+def _setting(chance: Random) -> Setting:
+    webhooks = [_webhook(chance, number) for number in range(1, chance.choice((1, 1, 1, 2, 2, 3)) + 1)]
+    small = chance.random() < 0.6
+    limits = Limits(
+        queue_deliveries=chance.randint(1, 5) if small else 50,
+        queue_bytes=chance.choice((1_500, 5_000, 1_000_000)),
+        retries=chance.randint(1, 4) if small else 10,
+        parked_rows=chance.randint(1, 6) if small else 100,
+        return_rows=chance.randint(1, 8) if small else 100,
+        uncommitted_entries=chance.choice((2, 6, 100)),
+    )
+    weather = Weather(latency_s=chance.choice((0.0005, 0.002, 0.02)))
+    budget_bytes = chance.choice((3_000, 10_000_000, 10_000_000))
+    return Setting(webhooks, limits, budget_bytes, weather, standbys=chance.random() < 0.08)
+
+
+def _webhook(chance: Random, number: int) -> Webhook:
+    id = f"00000000-0000-7000-8000-00000000000{number}"
+    return Webhook(
+        id=id,
+        tenant_id=1,
+        name=f"target {number}",
+        events=frozenset(TYPES if chance.random() < 0.8 else TYPES[:1]),
+        method="POST",
+        url=f"https://target.example.com/{id}",
+        access=None,
+        state=WebhookState.ACTIVE,
+        reason=None,
+        signing_secrets=(b"0" * 24,),
+        timeout_s=chance.choice((0.5, 2.0)),
+        max_in_flight=chance.choice((1, 1, 2, 4)),
+        rate_per_s=chance.choice((None, None, None, 3.0, 20.0)),
+        retry_schedule_s=chance.choice(((0.2, 1.0, 2.0), (0.1, 0.3, 0.5, 1.0, 2.0), (0.5,))),
+        order_wait_s=chance.choice((None, 0.7, 3.0, 3600.0, 3600.0, 3600.0)),
+    )
+
+
+def _live(world: World, chance: Random) -> None:
+    until_s = chance.choice((0.5, 2.0, 6.0))
+    _plan_pushes(world, chance, until_s)
+    ends_s = [until_s]
+    troubles = list(TROUBLES)
+    for _ in range(chance.choice((0, 1, 1, 1, 2, 2, 3, 5))):
+        trouble = troubles[int(chance.random() * len(troubles))]
+        for _ in range(chance.choice((1, 1, 2, 4))):
+            at_s = chance.random() * until_s * 1.2
+            ends_s.append(at_s + trouble(world, chance, at_s))
+    healed_s = max(ends_s) + 0.2
+    world.loop.call_at(healed_s, world.heal)
+    _run(world, lambda: world.kernel.now > healed_s)
+    _become_quiet(world, healed_s + QUIET_WITHIN_S)
+    if not world.ledger.violations:
+        _close(world)
+
+
+def _plan_pushes(world: World, chance: Random, until_s: float) -> None:
+    calls = [f"call {number}" for number in range(chance.randint(1, 4))]
+    keyed, bad = chance.choice((0.0, 0.5, 1.0)), chance.choice((0.0, 0.0, 0.0, 0.1))
+    for number in range(chance.randint(5, 30)):
+        name = f"push {number}"
+        payload = b'{"bad row":%d}' % number if chance.random() < bad else b'{"n":%d}' % number
+        push = Push(
+            name,
+            chance.choice(TYPES),
+            chance.choice(calls) if chance.random() < 0.9 else None,
+            f"key {number}" if chance.random() < keyed else None,
+            payload,
+        )
+        world.loop.call_at(0.05 + chance.random() ** 2 * until_s, world.switch.push, push)
+
+
+# --- what breaks: each plans one trouble from a moment on, and says how long it lasts --------------------------------
+
+Trouble = Callable[[World, Random, float], float]
+
+
+def _upon(do: Callable[[World, Process], None]) -> Callable[[World], None]:
+    def apply(world: World) -> None:
+        process = world.some_process()
+        if process is not None:
+            do(world, process)
+
+    return apply
+
+
+def _kill(world: World, chance: Random, at_s: float) -> float:
+    world.loop.call_at(at_s, _upon(World.kill), world)
+    return 1.0
+
+
+def _stop(world: World, chance: Random, at_s: float) -> float:
+    world.loop.call_at(at_s, _upon(World.stop), world)
+    return 1.0
+
+
+def _freeze(world: World, chance: Random, at_s: float) -> float:
+    return _for_a_while(world, chance, at_s, World.freeze, World.thaw)
+
+
+def _cut(world: World, chance: Random, at_s: float) -> float:
+    return _for_a_while(world, chance, at_s, World.cut, World.mend)
+
+
+def _for_a_while(
+    world: World,
+    chance: Random,
+    at_s: float,
+    do: Callable[[World, Process], None],
+    undo: Callable[[World, Process], None],
+) -> float:
+    for_s = chance.choice((0.5, 2.0, 4.0, 12.0)) * (0.8 + 0.4 * chance.random())
+
+    def begin(world: World, process: Process) -> None:
+        do(world, process)
+        world.loop.call_later(for_s, undo, world, process)
+        if for_s > 8.0 or chance.random() < 0.1:
+            world.start()  # which takes over when the lease has run out
+
+    world.loop.call_at(at_s, _upon(begin), world)
+    return for_s
+
+
+def _restart_database(world: World, chance: Random, at_s: float) -> float:
+    world.loop.call_at(at_s, world.restart_database)
+    return 1.0
+
+
+def _freeze_database(world: World, chance: Random, at_s: float) -> float:
+    for_s = chance.choice((0.5, 2.0, 3.0, 5.0))
+    world.loop.call_at(at_s, world.freeze_database, for_s)
+    return for_s
+
+
+def _bad_weather(world: World, chance: Random, at_s: float) -> float:
+    bad = Weather(
+        latency_s=chance.choice((0.001, 0.01, 0.1)),
+        lost_before=chance.choice((0.0, 0.0, 0.05, 0.2)),
+        lost_after=chance.choice((0.0, 0.0, 0.05, 0.2)),
+        stalled=chance.choice((0.0, 0.0, 0.03, 0.1)),
+        refused=chance.choice((0.0, 0.0, 0.0, 0.1)),
+    )
+    for_s = chance.choice((0.5, 2.0, 5.0))
+
+    def begin() -> None:
+        usual, world.server.weather = world.server.weather, bad
+        world.tell("the weather: %s", bad)
+        world.loop.call_later(for_s, lambda: setattr(world.server, "weather", usual))
+
+    world.loop.call_at(at_s, begin)
+    return for_s
+
+
+def _bad_target(world: World, chance: Random, at_s: float) -> float:
+    share = chance.choice((0.2, 0.5, 1.0))
+    mood = replace(Mood(latency_s=chance.choice((0.001, 0.05, 0.3))), **_badly(chance, share))
+    webhook_id = chance.choice(list(world.webhooks))
+    for_s = chance.choice((0.5, 2.0, 6.0))
+
+    def begin() -> None:
+        world.tell("target %s: %s", webhook_id[-1], mood)
+        world.targets.moods[webhook_id] = mood
+        world.loop.call_later(for_s, world.targets.moods.__setitem__, webhook_id, Mood())
+
+    world.loop.call_at(at_s, begin)
+    return for_s
+
+
+def _badly(chance: Random, share: float) -> dict[str, float | bool]:
+    how = chance.choice(("refuses", "fails", "rejects", "swallows", "hangs", "all"))
+    if how == "refuses":
+        return {"refuses": True}
+    if how == "all":
+        return dict.fromkeys(("fails", "rejects", "swallows", "hangs"), share / 4)
+    return {how: share}
+
+
+def _pause(world: World, chance: Random, at_s: float) -> float:
+    webhook_id = chance.choice(list(world.webhooks))
+    for_s = chance.random() * 2.0
+    world.loop.call_at(at_s, world.set_state, webhook_id, WebhookState.PAUSED)
+    world.loop.call_at(at_s + for_s, world.set_state, webhook_id, WebhookState.ACTIVE)
+    return for_s
+
+
+def _replay(world: World, chance: Random, at_s: float) -> float:
+    def begin() -> None:
+        pairs = [(event_id, w) for event_id, ids in world.ledger.matched.items() for w in ids]
+        if pairs:
+            world.replay(chance.choice(pairs))
+
+    world.loop.call_at(at_s, begin)
+    return 0.5
+
+
+TROUBLES: tuple[Trouble, ...] = (
+    *(_kill, _kill, _stop, _freeze, _cut, _restart_database, _freeze_database),
+    *(_bad_weather, _bad_weather, _bad_target, _bad_target, _bad_target, _pause, _replay),
+)
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def _run(world: World, until: Callable[[], bool]) -> None:
+    kernel, violations = world.kernel, world.ledger.violations
+    kernel.run(lambda: bool(violations) or kernel.steps > STEPS_MAX or until())
+
+
+def _become_quiet(world: World, deadline_s: float) -> None:
+    is_quiet = False
+
+    def look() -> None:
+        nonlocal is_quiet
+        is_quiet = world.is_quiet
+        world.loop.call_later(LOOK_EVERY_S, look)
+
+    look()
+    _run(world, lambda: is_quiet or world.kernel.now > deadline_s)
+    if not is_quiet and not world.ledger.violations:
+        world.ledger.violated(f"it does not become quiet: {world.switch.open} pushes, {world.ledger.open_pairs()} open")
+
+
+def _close(world: World) -> None:
+    for process in world.processes:
+        if process.is_ready:
+            inside.nothing_is_left(world.ledger, process)
+    world.is_closing = True
+    for process in world.processes:
+        world.stop(process)
+    deadline_s = world.kernel.now + 20.0
+    _run(world, lambda: not world.processes or world.kernel.now > deadline_s)
+    if world.processes:
+        world.ledger.violated(f"{[process.name for process in world.processes]} do not stop")
+    ends_s = world.kernel.now + 0.6
+    _run(world, lambda: world.kernel.now > ends_s)
+    world.ledger.close()

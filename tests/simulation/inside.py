@@ -1,0 +1,76 @@
+"""The few checks that look into a process: bounds of its memory, and that nothing is left over.
+
+Invariant: what is looked at here is a promise of `docs/architecture.md` ("Limits"), not a detail.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.delivery.delivery import OVERHEAD_BYTES
+from gateway.delivery.lane import Lane
+
+if TYPE_CHECKING:
+    from tests.simulation.ledger import Ledger
+    from tests.simulation.process import Process
+
+PAYLOAD_BYTES_MAX = 64
+LOADED_AT_ONCE = 64
+"""What `Lane.room` lets the loader bring at the least."""
+
+
+def bounds(process: Process) -> str | None:
+    """What of a process's memory is larger than it may be."""
+    if process.engine is None:
+        return None
+    for webhook_id in process.world.webhooks:
+        lane = process.engine.lane(webhook_id)
+        if lane is not None and (broken := _lane_bounds(lane)):
+            return f"{process.name}, webhook {webhook_id[-1]}: {broken}"
+    return None
+
+
+def _lane_bounds(lane: Lane) -> str | None:
+    limits = lane._limits
+    loaded = max(LOADED_AT_ONCE, 4 * lane.webhook.max_in_flight) + lane.webhook.max_in_flight
+    if len(lane._fresh) > limits.queue_deliveries + loaded:
+        return f"{len(lane._fresh)} fresh deliveries are queued"
+    if len(lane._retries) > limits.retries:
+        return f"{len(lane._retries)} retries are queued"
+    if lane._queued_bytes > limits.queue_bytes + (loaded + 1) * (OVERHEAD_BYTES + PAYLOAD_BYTES_MAX):
+        return f"{lane._queued_bytes} bytes are queued"
+    if lane._aside is not None and len(lane._aside) > limits.queue_deliveries:
+        return f"{len(lane._aside)} deliveries are held aside"
+    if len(lane.backlog._rows) > max(limits.parked_rows, limits.return_rows):
+        return f"{len(lane.backlog._rows)} rows are remembered"
+    return None
+
+
+def nothing_is_left(ledger: Ledger, process: Process) -> None:
+    """The owner, once everything is quiet: its memory holds no delivery, and owes no bytes."""
+    engine, recorder = process.engine, process.recorder
+    assert engine is not None and recorder is not None
+    if recorder.backlog:
+        ledger.violated(f"{process.name}: {recorder.backlog} entries are not committed")
+    for webhook_id in process.world.webhooks:
+        lane = engine.lane(webhook_id)
+        assert lane is not None
+        left = {
+            "depth": lane.depth,
+            "in flight": lane.in_flight,
+            "calls": len(lane._calls),
+            "queued bytes": lane._queued_bytes,
+            "in memory": len(lane.backlog.in_memory),
+            "rows": len(lane.backlog._rows),
+            "parked": len(lane.backlog._parked),
+            "writing": len(lane.backlog._writing),
+            "aside": len(lane._aside or ()),
+        }
+        if any(left.values()):
+            ledger.violated(f"{process.name}, webhook {webhook_id[-1]}: there is left {left}")
+
+
+def no_task_is_left(ledger: Ledger, process: Process) -> None:
+    left = [task.get_name() for task in process.loop.tasks if not task.done()]
+    if left:
+        ledger.violated(f"{process.name} has ended and has tasks left: {left}")
