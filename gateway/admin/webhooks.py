@@ -206,17 +206,22 @@ class WebhookApi:
 
     async def rotate_secret(self, request: web.Request) -> web.Response:
         who = principal(request)
-        webhook = self._one(request, who)
-        new = secrets.token_bytes(SECRET_BYTES)
-        return self._secret(await self._registry.rotate_secret(webhook.id, new, by=who.actor))
+        return self._secret(await self.rotate(self._one(request, who), who))
+
+    async def rotate(self, webhook: Webhook, who: Principal) -> Webhook:
+        """The webhook with its new signing secret first."""
+        return await self._registry.rotate_secret(webhook.id, secrets.token_bytes(SECRET_BYTES), by=who.actor)
 
     async def test(self, request: web.Request) -> web.Response:
         who, body = principal(request), await read_model(request, SampleIn)
-        webhook = self._one(request, who)
-        attempt = await self._send_test(webhook, body.type)
+        return json_response(await self.try_out(self._one(request, who), body.type, who))
+
+    async def try_out(self, webhook: Webhook, type: str, who: Principal) -> Mapping[str, Any]:
+        """The attempt, which is in the log by now, and whether its success has resumed the webhook."""
+        attempt = await self._send_test(webhook, type)
         works = attempt["outcome"] == "success" and is_paused_by_gateway(webhook)
         resumed = works and await self._registry.resume_webhook(webhook.id, by=who.actor)
-        return json_response({**attempt, "resumed": resumed})
+        return {**attempt, "resumed": resumed}
 
     def _one(self, request: web.Request, who: Principal) -> Webhook:
         return self.find(request.match_info["id"], who)
@@ -239,8 +244,8 @@ class WebhookApi:
 
     def _secret(self, webhook: Webhook) -> web.Response:
         """Kept by nobody on the way: it is as good as a password."""
-        text = "whsec_" + base64.b64encode(webhook.signing_secrets[0]).decode()
-        shown = SecretOut(secret=text, previous_until=self._registry.previous_secret_until(webhook.id))
+        until = self._registry.previous_secret_until(webhook.id)
+        shown = SecretOut(secret=signing_secret(webhook), previous_until=until)
         return json_response(shown, headers={"Cache-Control": "no-store"})
 
     def _shown(self, webhook: Webhook) -> WebhookOut:
@@ -268,3 +273,8 @@ class WebhookApi:
 
 def _schedule(body: WebhookIn | WebhookPatch) -> tuple[float, ...] | None:
     return None if body.retry_schedule is None else tuple(body.retry_schedule)
+
+
+def signing_secret(webhook: Webhook) -> str:
+    """The newest, as Standard Webhooks 1.0 spells it."""
+    return "whsec_" + base64.b64encode(webhook.signing_secrets[0]).decode()

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from gateway.admin.app import Parts
+from gateway.admin.app import Parts, test_sender
 from gateway.admin.replays import ReplayApi
+from gateway.admin.webhooks import WebhookApi
 from gateway.console.access import AccessPages
 from gateway.console.assets import Assets
 from gateway.console.calls import CallPages
@@ -26,6 +27,7 @@ from gateway.console.replays import ReplayPages
 from gateway.console.sessions import Sessions, SignInCodes
 from gateway.console.sign_in import SignIn
 from gateway.console.visit import Page
+from gateway.console.webhooks import WebhookPages
 from gateway.egress.policy import EgressPolicy
 from gateway.ingress.tokens import TokenBook
 
@@ -59,6 +61,15 @@ class Console:
             *CallPages(parts.timeline).pages(),
             *ReplayPages(parts.replays, replays).pages(),
             *AccessPages(parts.registry).pages(),
+            *WebhookPages(
+                parts.registry,
+                WebhookApi(parts.registry, send_test=test_sender(parts.trial), attempt_model=None, lanes=parts.lanes),
+                attempts=parts.attempts,
+                figures=figures,
+                lanes=parts.lanes,
+                policy=policy,
+                retry_schedule_s=retry_schedule_s,
+            ).pages(),
         ]
 
     def add_routes(self, app: web.Application) -> None:

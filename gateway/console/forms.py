@@ -84,9 +84,19 @@ def field_errors(problem: Problem) -> Errors:
     return errors
 
 
+PLAIN = (
+    ("List should have at least 1 item", "Choose at least one"),
+    (" after validation, not 0", ""),
+    ("Input should be", "This must be"),
+    ("String should have", "This must have"),
+)
+"""What a model says of an input, and how it is said of a field."""
+
+
 def _plain(text: str) -> str:
-    """What a model says of an input, said of a field."""
-    return text.replace("Input should be", "This must be").replace("String should have", "This must have")
+    for said, plain in PLAIN:
+        text = text.replace(said, plain)
+    return text
 
 
 def sentence(text: str) -> str:

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from gateway.audit_detail import without_query
 from gateway.console.assets import Assets
 from gateway.console.forms import sentence
 from gateway.console.navigation import NAVIGATION
-from gateway.console.words import ago, duration, event_title, iso, moment, webhook_title
+from gateway.console.words import ago, duration, event_title, iso, moment, percent, webhook_title
 
 NONCE_BYTES = 16
 
@@ -39,7 +40,9 @@ class Look:
             event_title=event_title,
             duration=duration,
             sentence=sentence,
+            percent=percent,
             webhook_title=webhook_title,
+            without_query=without_query,
         )
 
     def page(self, template: str, context: Mapping[str, object], *, status: int = 200) -> web.Response:

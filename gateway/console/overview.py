@@ -16,7 +16,7 @@ from gateway.console import chart
 from gateway.console.chart import Shape
 from gateway.console.figures import PERIODS, Figures, Overview, Point
 from gateway.console.visit import Page, Visit
-from gateway.console.words import duration
+from gateway.console.words import duration, percent
 from gateway.console.zone import COOKIE, Zone
 
 PERIOD = "1h"
@@ -120,12 +120,6 @@ def _chart(
     )
     return Chart(id, title, scale[0], scale[1], shapes, hints, ("Time", *columns), rows)
 
-
-def percent(share: float | None) -> str:
-    """Never rounded up to all of it."""
-    if share is None:
-        return "–"
-    return "100 %" if share == 1 else f"{int(share * 1_000) / 10:.1f} %"
 
 
 def ms(value_ms: float | None) -> str:

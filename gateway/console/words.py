@@ -47,6 +47,11 @@ def duration(seconds: float, parts: int = 2) -> str:
     return " ".join(said[:parts])
 
 
+def percent(share: float | None) -> str:
+    """Never rounded up to all of it."""
+    return "–" if share is None else f"{int(share * 1_000) / 10:g} %"
+
+
 def webhook_title(webhook: Webhook) -> str:
     """Its name, or where it goes to; without the query, where targets like to have their keys."""
     return webhook.name or without_query(webhook.url)
