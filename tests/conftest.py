@@ -25,7 +25,14 @@ START_LIMIT_S = 60.0
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=20, help="how many random runs each test with a `seed` makes")
+    parser.addoption("--long", action="store_true", help="failures at full length: minutes each, as `make torture`")
     parser.addoption("--first-seed", type=int, default=0, help="the first of them, to repeat one that failed")
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether failures are to be tried at full length."""
+    return bool(request.config.getoption("--long"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
