@@ -90,7 +90,7 @@ class LogExport:
 
 
 def csv_lines(attempts: Sequence[AttemptSummary]) -> bytes:
-    return csv_text([_cell(value) for value in _members(attempt).values()] for attempt in attempts)
+    return csv_text([cell(value) for value in _members(attempt).values()] for attempt in attempts)
 
 
 def csv_text(rows: Iterable[Sequence[str]]) -> bytes:
@@ -111,7 +111,8 @@ def _members(attempt: AttemptSummary) -> dict[str, object]:
     return present.attempt(attempt).model_dump()
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as text that no spreadsheet takes for a formula."""
     if value is None:
         return ""
     if isinstance(value, bool):

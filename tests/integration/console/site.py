@@ -7,7 +7,8 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 from ipaddress import ip_network
 
 import asyncpg
@@ -16,7 +17,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.admin.app import Parts
 from gateway.catalog import check
+from gateway.clock import Clock
 from gateway.console.app import Console
+from gateway.console.figures import Figures
 from gateway.delivery.gate import Gate
 from gateway.delivery.http1 import Http1Transport
 from gateway.delivery.recorder import Recorder
@@ -27,12 +30,15 @@ from gateway.http import problem_middleware
 from gateway.ids import IdSource
 from gateway.ingress.tokens import TokenBook, mint
 from gateway.loops import Loops
+from gateway.minutes import Minutes
 from gateway.model import Role, Token, Webhook, WebhookState
 from gateway.registry import Registry
 from gateway.replay import Replayer
 from gateway.store.attempt_log import AttemptLog
 from gateway.store.config import ConfigStore
 from gateway.store.log import Fence, PostgresLog
+from gateway.store.maintenance import Unsettled
+from gateway.store.minutes import MinuteStore
 from gateway.store.partitions import make_partitions
 from gateway.store.reading import Database
 from gateway.store.rejected import RejectedStore
@@ -40,7 +46,7 @@ from gateway.store.replays import ReplayStore
 from gateway.store.secrets import SecretBox
 from gateway.store.session import Session
 from gateway.store.timeline import Timeline
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import LaneSample, Metrics
 
 FENCE = Fence("test", 1)
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
@@ -63,6 +69,52 @@ class Shown:
     @property
     def location(self) -> str:
         return self.headers.get("Location", "")
+
+
+class FormReader(HTMLParser):
+    """Reads one form as a browser does: what is typed, chosen and checked, and no button."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__()
+        self.fields: dict[str, str | list[str]] = {}
+        self._action = action
+        self._inside = False
+        self._select = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        has = dict(attrs)
+        if tag == "form":
+            self._inside = has.get("action") == self._action
+        if not self._inside:
+            return
+        name, value = has.get("name") or "", has.get("value") or ""
+        if tag == "input" and has.get("type") in ("checkbox", "radio"):
+            if "checked" in has:
+                self._add(name, value or "on")
+        elif tag == "input":
+            self._add(name, value)
+        elif tag == "select":
+            self._select = name
+        elif tag == "option" and "selected" in has:
+            self._add(self._select, value)
+
+    def handle_data(self, data: str) -> None:
+        """An option without a value has its text for one."""
+        if self._select and self.fields.get(self._select) == "" and data.strip():
+            self.fields[self._select] = data.strip()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._inside = False
+        elif tag == "option":
+            self._select = "" if self._select in self.fields else self._select
+
+    def _add(self, name: str, value: str) -> None:
+        held = self.fields.get(name)
+        if held is None:
+            self.fields[name] = value
+        else:
+            self.fields[name] = [*([held] if isinstance(held, str) else held), value]
 
 
 class Site:
@@ -98,7 +150,21 @@ class Site:
             stored_elsewhere=lambda _: None,
             ids=self.ids,
         )
-        self.console = Console(self.parts, tokens=self.tokens, policy=self.policy, retry_schedule_s=(5, 300))
+        self.metrics = Metrics(version="test")
+        store = MinuteStore(self.database)
+        self.minutes = Minutes(self.metrics.rollup, store, clock=Clock(), retention=timedelta(days=30))
+        self.lanes: list[LaneSample] = []
+        self.unsettled: list[Unsettled] = []
+        self.figures = Figures(
+            store,
+            self.registry,
+            unstored=self.minutes.unstored,
+            lanes=lambda: self.lanes,
+            unsettled=lambda: self.unsettled,
+        )
+        self.console = Console(
+            self.parts, figures=self.figures, tokens=self.tokens, policy=self.policy, retry_schedule_s=(5, 300)
+        )
         self.admin_token = ""
         self.client: TestClient[web.Request, web.Application]
 
@@ -169,6 +235,12 @@ class Site:
     ) -> Shown:
         """A form of a page that is open: with the secret that its pages carry."""
         return await self.send(path, {**(fields or {}), "csrf": await self.csrf()}, part=part)
+
+    async def fields(self, path: str) -> dict[str, str | list[str]]:
+        """What a browser would send of the form on this page that leads back to it."""
+        reader = FormReader(path.partition("?")[0])
+        reader.feed((await self.get(path)).html)
+        return reader.fields
 
     async def csrf(self) -> str:
         found = CSRF.search((await self.get("/")).html)
