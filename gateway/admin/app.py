@@ -63,7 +63,7 @@ def api_routes(parts: Parts) -> list[Route]:
         *configuration_routes(
             registry,
             parts.config,
-            send_test=_send_test(parts.trial),
+            send_test=test_sender(parts.trial),
             attempt_model=TrialOut,
             lanes=parts.lanes,
         ),
@@ -97,7 +97,7 @@ def configuration_routes(
     ]
 
 
-def _send_test(trial: Trial) -> SendTest:
+def test_sender(trial: Trial) -> SendTest:
     async def send(webhook: Webhook, type: str) -> Mapping[str, Any]:
         record: AttemptRecord = await trial.send(webhook, type)
         found = AttemptInFull(record, BY_NAME[type].sample)
