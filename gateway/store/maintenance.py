@@ -12,7 +12,7 @@ import structlog
 
 from gateway.errors import Unavailable
 from gateway.log import BadRow
-from gateway.store.partitions import drop_partitions, expire_keys, make_partitions
+from gateway.store.partitions import drop_partitions, expire_keys, forget_removed, make_partitions
 from gateway.store.session import Session
 
 COUNT_EVERY_S = 10.0
@@ -83,5 +83,6 @@ class Maintenance:
     async def _tidy(self) -> None:
         today = datetime.now(UTC).date()
         await make_partitions(self._session, today)
+        await forget_removed(self._session)
         await drop_partitions(self._session, today - self._retention)
         await expire_keys(self._session)

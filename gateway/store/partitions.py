@@ -26,12 +26,21 @@ _HAS_UNSETTLED = "SELECT 1 FROM deliveries WHERE event_id >= $1 AND event_id < $
 _EXPIRE_KEYS = """
 DELETE FROM idempotency WHERE ctid IN (SELECT ctid FROM idempotency WHERE expires_at < now() LIMIT 5000) RETURNING 1
 """
+# Removing a webhook leaves its deliveries: they may be many, and some may be on their way to the store.
+_FORGET_REMOVED = """
+DELETE FROM deliveries WHERE ctid IN (
+    SELECT d.ctid FROM deliveries AS d LEFT JOIN webhooks AS w ON w.id = d.webhook_id WHERE w.id IS NULL LIMIT 5000
+) RETURNING 1
+"""
+# DDL on a table waits for those who read it, and everybody who writes waits behind it: better to come again.
+_WAIT_BRIEFLY = "SELECT set_config('lock_timeout', '200ms', false)"
 
 log = structlog.get_logger(__name__)
 
 
 async def make_partitions(session: Session, today: date) -> None:
-    """Make sure that the days around today exist. Raises `Unavailable`."""
+    """Make sure that the days around today exist. Raises `Unavailable`, also where readers are in the way."""
+    await session.fetch(_WAIT_BRIEFLY)
     for table in TABLES:
         known = await _names(session, table)
         for offset in range(-BEHIND_DAYS, AHEAD_DAYS + 1):
@@ -45,8 +54,12 @@ async def make_partitions(session: Session, today: date) -> None:
 
 
 async def drop_partitions(session: Session, before: date) -> int:
-    """Drop the days before this one that nothing unsettled belongs to; returns how many tables went."""
+    """Drop the days before this one that nothing unsettled belongs to; returns how many tables went.
+
+    Raises `Unavailable`, also where readers are in the way.
+    """
     dropped = 0
+    await session.fetch(_WAIT_BRIEFLY)
     for table in TABLES:
         for name in sorted(await _names(session, table)):
             day = datetime.strptime(name.removeprefix(f"{table}_"), "%Y%m%d").replace(tzinfo=UTC).date()
@@ -60,6 +73,12 @@ async def drop_partitions(session: Session, before: date) -> int:
 async def expire_keys(session: Session) -> None:
     """Forget idempotency keys whose time is over, in small steps."""
     while await session.fetch(_EXPIRE_KEYS):
+        pass
+
+
+async def forget_removed(session: Session) -> None:
+    """Drop what is stored for webhooks that are gone, in small steps; it would keep its days from being dropped."""
+    while await session.fetch(_FORGET_REMOVED):
         pass
 
 
