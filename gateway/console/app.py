@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from gateway.admin.app import Parts, test_sender
+from gateway.admin.rejected import RejectedApi
 from gateway.admin.replays import ReplayApi
 from gateway.admin.webhooks import WebhookApi
 from gateway.console.access import AccessPages
 from gateway.console.assets import Assets
+from gateway.console.audit import AuditPages
 from gateway.console.calls import CallPages
 from gateway.console.door import SIGN_IN, Door
 from gateway.console.figures import Figures
@@ -23,9 +25,12 @@ from gateway.console.log_export import LogExport
 from gateway.console.logs import LogPages
 from gateway.console.look import Look
 from gateway.console.overview import OverviewPages
+from gateway.console.ports import PortPages
+from gateway.console.rejected import RejectedPages
 from gateway.console.replays import ReplayPages
 from gateway.console.sessions import Sessions, SignInCodes
 from gateway.console.sign_in import SignIn
+from gateway.console.tokens import TokenPages
 from gateway.console.visit import Page
 from gateway.console.webhooks import WebhookPages
 from gateway.egress.policy import EgressPolicy
@@ -61,6 +66,12 @@ class Console:
             *CallPages(parts.timeline).pages(),
             *ReplayPages(parts.replays, replays).pages(),
             *AccessPages(parts.registry).pages(),
+            *PortPages(parts.registry, policy).pages(),
+            *RejectedPages(
+                parts.rejected, RejectedApi(parts.rejected, parts.registry, submit=parts.submit, ids=parts.ids)
+            ).pages(),
+            *TokenPages(parts.registry).pages(),
+            *AuditPages(parts.config).pages(),
             *WebhookPages(
                 parts.registry,
                 WebhookApi(parts.registry, send_test=test_sender(parts.trial), attempt_model=None, lanes=parts.lanes),

@@ -38,7 +38,7 @@ class EgressPolicy:
         is_local: Callable[[Address], bool] = nowhere,
     ) -> None:
         self._addresses = AddressRules(allow)
-        self._open_from_start = frozenset(ports)
+        self.open_from_start = frozenset(ports)
         self._is_local = is_local
         self._rules: tuple[PortRule, ...] = ()
         self._listeners: frozenset[tuple[Address, int]] = frozenset()
@@ -71,7 +71,7 @@ class EgressPolicy:
     def port_is_open(self, target: Target, tenant_id: int, rules: Iterable[PortRule]) -> bool:
         """Whether the target's port would be open to that tenant under these rules."""
         return port_is_open(
-            target.port, host=target.host, tenant_id=tenant_id, rules=rules, open_from_start=self._open_from_start
+            target.port, host=target.host, tenant_id=tenant_id, rules=rules, open_from_start=self.open_from_start
         )
 
     def check_port(self, host: str, port: int) -> None:
@@ -79,7 +79,7 @@ class EgressPolicy:
 
         Which tenant's it is, is not known where connections are made; webhooks are blocked by `port_is_open`.
         """
-        if not open_to_anyone(port, host=host, rules=self._rules, open_from_start=self._open_from_start):
+        if not open_to_anyone(port, host=host, rules=self._rules, open_from_start=self.open_from_start):
             raise EgressRefused("port", f"Port {port} is not open for {host}. Ask an operator to open it.")
 
     def _is_own(self, address: Address, port: int) -> bool:
