@@ -104,23 +104,21 @@ async def test_an_append_that_hangs_is_undone_for_good_once_it_is_said_not_to_ex
 
 
 async def test_a_doubt_outlives_a_question_that_failed(
-    log: PostgresLog, admin: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+    log: PostgresLog, session: Session, admin: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(asyncpg.Connection, "_cancel_current_command", _lost)
     event = new_event()
     async with admin.transaction():
         await admin.execute("LOCK TABLE events IN EXCLUSIVE MODE")
-        appending = asyncio.create_task(log.append([event]))
-        while not await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            await asyncio.sleep(0.01)
-        appending.cancel()
-        await asyncio.gather(appending, return_exceptions=True)
-        fetch = Session.fetch
-        monkeypatch.setattr(Session, "fetch", _away)
-        with pytest.raises(Unavailable):
-            await log.existing([event.event.id])
-        monkeypatch.setattr(Session, "fetch", fetch)
+        with pytest.raises(OutcomeUnknown):
+            await log.append([event])
+        (waiting,) = await session.fetch("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        with monkeypatch.context() as patched:
+            patched.setattr(Session, "fetch", _away)
+            with pytest.raises(Unavailable):
+                await log.existing([event.event.id])
         assert await log.existing([event.event.id]) == set()
-    assert await admin.fetchval("SELECT count(*) FROM events") == 0, "it was ended before it was called undone"
+        assert not await session.fetch("SELECT 1 FROM pg_stat_activity WHERE pid = $1", waiting["pid"])
 
 
 async def test_a_time_that_no_database_holds_is_a_bad_row(log: PostgresLog) -> None:
@@ -131,3 +129,8 @@ async def test_a_time_that_no_database_holds_is_a_bad_row(log: PostgresLog) -> N
 
 async def _away(*_: object, **__: object) -> list[asyncpg.Record]:
     raise Unavailable("the database cannot be reached")
+
+
+def _lost(connection: object, waiter: asyncio.Future[None], *_: object) -> None:
+    """A request to cancel that never reaches the server."""
+    waiter.set_result(None)
