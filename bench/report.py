@@ -61,6 +61,11 @@ def read(path: Path) -> dict[str, Any] | None:
     return run if run.get("method") == METHOD else None
 
 
+def merged(earlier: Mapping[str, Any] | None, run: Mapping[str, Any]) -> dict[str, Any]:
+    """An earlier run with those scenarios replaced that `run` has taken anew."""
+    return {**run, "scenarios": {**(earlier or {}).get("scenarios", {}), **run["scenarios"]}}
+
+
 def table(
     measurements: Mapping[str, Measurement], titles: Mapping[str, str], baseline: Mapping[str, Any] | None
 ) -> Table:

@@ -61,7 +61,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help=f"how long each load lasts; {SECONDS:g} unless set")
     parser.add_argument("--quick", action="store_true", help="short loads and a small backlog: does it work at all?")
     parser.add_argument("--repeat", type=int, default=1, help="takes of each scenario; the least disturbed one stays")
-    parser.add_argument("--baseline", action="store_true", help="keep this run as the one that later ones compare with")
+    parser.add_argument(
+        "--baseline", action="store_true", help="keep what this run took, for later ones to compare with"
+    )
     arguments = parser.parse_args()
     chosen = [
         each
@@ -82,8 +84,9 @@ def main() -> int:
     correct = all(not (taken.missing or taken.overtaken or taken.duplicates) for taken in found.values())
     complete = correct and len(found) == len(chosen)
     if arguments.baseline and complete:
-        report.write(report.BASELINE, run)
-        BASELINE_CHART.write_text(chart.svg(run, SCENARIOS))
+        kept = report.merged(report.read(report.BASELINE), run)
+        report.write(report.BASELINE, kept)
+        BASELINE_CHART.write_text(chart.svg(kept, SCENARIOS))
     console.print(f"written: {report.LATEST}, {CHART}")
     return 0 if complete else 1
 

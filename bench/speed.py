@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
+from bench import report
 from bench.measure import Measurement, floor_us_per_event, measure
 from bench.plan import Plan
 from bench.process import ADMIN_TOKEN, Gateway
@@ -21,8 +22,8 @@ BATCH_DELIVERIES_PER_S = 8000
 """Batches are accepted much faster than they can be delivered; so much is pushed for each second of a load."""
 MANY_WEBHOOKS = 1000
 SET_UP_AT_ONCE = 20
-HALF_OF_UNKNOWN_PER_S = 2000.0
-"""Stands for half the greatest rate where that was not measured in the same run."""
+UNKNOWN_PER_S = 4000.0
+"""Stands for full speed where it has never been measured."""
 
 
 async def throughput(
@@ -52,10 +53,8 @@ async def throughput(
 
 
 async def lag(run: Run, *, rate_per_s: float | None) -> Measurement:
-    """A steady rate, arrivals at random; None is half of the greatest rate that this run found."""
-    if rate_per_s is None:
-        fastest = run.found.get("single-1")
-        rate_per_s = fastest.events_per_s / 2 if fastest else HALF_OF_UNKNOWN_PER_S
+    """A steady rate, arrivals at random; None is half of full speed."""
+    rate_per_s = rate_per_s or _full_speed_per_s(run) / 2
     async with AsyncExitStack() as stack:
         target = await run.rig.target(stack)
         gateway = await run.rig.gateway(stack, target)
@@ -64,6 +63,14 @@ async def lag(run: Run, *, rate_per_s: float | None) -> Measurement:
         load = plan(gateway, run.seconds, rate_per_s=rate_per_s, poisson=True)
         taken, _ = await measure(run.rig, gateway, target, load, fan_out=1)
         return replace(taken, notes={**taken.notes, "rate_per_s": rate_per_s})
+
+
+def _full_speed_per_s(run: Run) -> float:
+    """What `single-1` reached in this run, or else in the baseline."""
+    if taken := run.found.get("single-1"):
+        return taken.events_per_s
+    baseline = report.read(report.BASELINE) or {}
+    return float(baseline.get("scenarios", {}).get("single-1", {}).get("events_per_s", UNKNOWN_PER_S))
 
 
 async def many(run: Run, *, skew: float) -> Measurement:
