@@ -136,6 +136,19 @@ def test_a_blocked_webhook_says_what_it_waits_for(run: Run, gateway: StubGateway
     assert "port 8443 is not open" in result.stderr
 
 
+def test_a_failing_webhook_says_since_when_and_when_it_is_tried_next(run: Run, gateway: StubGateway) -> None:
+    live = {
+        "failing_since": "2026-01-31T11:00:00Z",
+        "breaker": {"state": "open", "reason": "HTTP 503", "opened_at": None, "probe_at": "2026-01-31T12:00:00Z"},
+        "delivering": {"in_memory": 3, "in_flight": 0, "stored_behind": True},
+    }
+    gateway.on("GET", f"/api/v1/webhooks/{WEBHOOK_ID}", 200, WEBHOOK | live)
+    shown = run("webhook", "show", WEBHOOK_ID).stdout
+    assert "2026-01-31T11:00:00Z" in shown
+    assert "open (HTTP 503), next probe 2026-01-31T12:00:00Z" in shown
+    assert "0 in flight, 3 in memory, more in the store" in shown
+
+
 def test_deleting_asks_and_a_script_must_say_yes(run: Run, gateway: StubGateway) -> None:
     gateway.on("DELETE", f"/api/v1/webhooks/{WEBHOOK_ID}", 204)
     assert run("webhook", "delete", WEBHOOK_ID).exit_code == 2
