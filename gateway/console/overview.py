@@ -121,7 +121,6 @@ def _chart(
     return Chart(id, title, scale[0], scale[1], shapes, hints, ("Time", *columns), rows)
 
 
-
 def ms(value_ms: float | None) -> str:
     return "–" if value_ms is None else duration(value_ms / 1000)
 
