@@ -88,11 +88,11 @@ class Unsettled(msgspec.Struct, frozen=True):
 
 
 class Want(msgspec.Struct, frozen=True):
-    """How many due deliveries a lane has room for, and how many stored ones it holds already."""
+    """How many due deliveries a lane has room for, and which stored ones it holds already: nothing overtakes those."""
 
     webhook_id: str
     room: int
-    held: int
+    held: tuple[str, ...]
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -131,7 +131,9 @@ class EventLog(Protocol):
         """The unsettled events above an id, oldest first; fewer than `limit` read means that the end is reached."""
 
     async def load_due(self, wants: Sequence[Want], now: datetime) -> list[Due]:
-        """Due deliveries for lanes, oldest due first, at most the first unsettled one of each call."""
+        """Due deliveries for lanes, those that are held included: of each call the first unsettled one, and those
+        whose wait for that one is over, unless it is held: then it goes first, and what is between them must, too.
+        """
 
     async def remaining(self, webhook_id: str, limit: int) -> list[tuple[str, str | None]]:
         """Event id and call key of a webhook's stored deliveries that are not failed, at most `limit`."""

@@ -121,9 +121,10 @@ class MemoryLog:
             free = [
                 (row, earlier)
                 for row, earlier in due
-                if earlier is None or (row.wait_until is not None and row.wait_until <= now)
+                if earlier is None
+                or (row.wait_until is not None and row.wait_until <= now and earlier not in want.held)
             ]
-            chosen = sorted(free[: want.room + want.held], key=lambda each: each[0].event_id)
+            chosen = sorted(free[: want.room + len(want.held)], key=lambda each: each[0].event_id)
             found += [Due(row, self.events[row.event_id], earlier) for row, earlier in chosen]
         await self._held("load_due")
         self._end(fault)

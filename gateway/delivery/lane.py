@@ -111,13 +111,14 @@ class Lane:
         """Take back a stored delivery whose time has come, unless it is in memory already or is being written."""
         if self._closed or self.backlog.is_outdated(due.row) or len(self._retries) >= self._limits.retries:
             return
+        if due.overtakes in self.backlog.in_memory:  # meanwhile; that one goes first, then it is looked again
+            return
         delivery = Delivery(due.event, call_key=due.row.call_key, mark=None, accepted_at=None)
         delivery.attempts = due.row.attempts
         delivery.tries = due.row.tries
         delivery.wait_until = due.row.wait_until
         delivery.replay_id = due.row.replay_id
-        if due.overtakes not in self.backlog.in_memory:  # else it goes first
-            delivery.overtakes = due.overtakes
+        delivery.overtakes = due.overtakes
         self.backlog.resumes(delivery)
         self._queue(delivery, self._retries if due.row.tries else self._fresh)
 

@@ -78,7 +78,7 @@ class Loader:
             if lane is None:
                 continue
             lane.pump()
-            if brought[want.webhook_id] >= want.room + want.held:
+            if brought[want.webhook_id] >= want.room + len(want.held):
                 lane.backlog.load_now = True
             elif lane.backlog.spilling and lane.begin_return():
                 await self._return(lane, recorder)
@@ -93,7 +93,7 @@ class Loader:
             if room:
                 backlog.load_now = False
                 self._looked_at[webhook_id] = now
-                wants.append(Want(webhook_id, room, len(backlog.in_memory)))
+                wants.append(Want(webhook_id, room, tuple(backlog.in_memory)))
         return wants
 
     async def _return(self, lane: Lane, recorder: Recorder) -> None:

@@ -17,7 +17,7 @@ import asyncpg
 
 from gateway.errors import Fenced, Unavailable
 from gateway.ids import ZERO_ID
-from gateway.log import AttemptRecord, DeliveryRow, Due, Duplicate, NewEvent, OutcomeUnknown, Unsettled, Want
+from gateway.log import AttemptRecord, BadRow, DeliveryRow, Due, Duplicate, NewEvent, OutcomeUnknown, Unsettled, Want
 from gateway.model import DeliveryState, Event
 from gateway.store import statements as sql
 from gateway.store.session import Connect, Session
@@ -44,6 +44,7 @@ class PostgresLog:
         self._recorder = Session(dsn, name=name, timeout_s=write_timeout_s, connect=connect)
         self._reader = Session(dsn, name=name, timeout_s=READ_TIMEOUT_S, connect=connect)
         self._reading = asyncio.Lock()
+        self._record_is_undecided = False
 
     async def append(self, batch: Sequence[NewEvent]) -> list[Duplicate | None]:
         if all(new.key is None for new in batch):
@@ -102,13 +103,26 @@ class PostgresLog:
     ) -> None:
         columns = _attempt_columns(attempts)
         if not changed and not removed:
-            await self._recorder.fetch(sql.RECORD, *columns)
+            await self._record(sql.RECORD, *columns)
             return
-        rows = await self._recorder.fetch(
+        rows = await self._record(
             sql.RECORD_AND_CHANGE, *self._guard, *columns, *_delivery_columns(changed), *_pair_columns(removed)
         )
         if not rows[0]["held"]:
             raise Fenced("another process owns the shards")
+
+    async def _record(self, statement: str, *args: Any) -> list[asyncpg.Record]:
+        """One that was left undecided is ended before the next: committed late, it would undo what came after it."""
+        if self._record_is_undecided:
+            await self._end_backend(self._recorder)
+        self._record_is_undecided = True
+        try:
+            rows = await self._recorder.fetch(statement, *args)
+        except BadRow:
+            self._record_is_undecided = False
+            raise
+        self._record_is_undecided = False
+        return rows
 
     async def read_unsettled(self, after_id: str, limit: int) -> list[Unsettled]:
         rows = await self._read(sql.READ_UNSETTLED, after_id, limit)
@@ -116,7 +130,11 @@ class PostgresLog:
 
     async def load_due(self, wants: Sequence[Want], now: datetime) -> list[Due]:
         rows = await self._read(
-            sql.LOAD_DUE, [want.webhook_id for want in wants], [want.room + want.held for want in wants], now
+            sql.LOAD_DUE,
+            [want.webhook_id for want in wants],
+            [want.room + len(want.held) for want in wants],
+            now,
+            [_array(want.held) for want in wants],
         )
         return [_due(row) for row in rows]
 
@@ -174,10 +192,15 @@ def _event_columns(batch: Sequence[NewEvent]) -> tuple[list[Any], ...]:
         [event.type for event in events],
         [event.call_key for event in events],
         [event.account_id for event in events],
-        ["{" + ",".join(event.webhook_ids) + "}" for event in events],  # an array of arrays does not unnest
+        [_array(event.webhook_ids) for event in events],
         [event.occurred_at for event in events],
         [event.payload for event in events],
     )
+
+
+def _array(ids: Sequence[str]) -> str:
+    """As text, to be cast: an array of arrays does not unnest."""
+    return "{" + ",".join(ids) + "}"
 
 
 def _attempt_columns(attempts: Sequence[AttemptRecord]) -> tuple[list[Any], ...]:

@@ -120,11 +120,12 @@ FROM page ORDER BY id
 """
 
 # For each lane its due deliveries: of a call only the first unsettled one, unless a later one need not wait
-# any longer. `overtakes` is then the one that it leaves behind.
+# any longer. `overtakes` is then the one that it leaves behind. None leaves one behind that its lane holds: that one
+# goes first, and nothing here could tell whom else of its call the later one would overtake.
 LOAD_DUE = """
 SELECT due.*, events.id, events.tenant_id, events.type, events.call_key, events.account_id, events.webhook_ids,
        events.occurred_at, events.payload
-FROM unnest($1::uuid[], $2::integer[]) AS lane (webhook_id, room)
+FROM unnest($1::uuid[], $2::integer[], $4::text[]) AS lane (webhook_id, room, held)
 CROSS JOIN LATERAL (
     SELECT d.webhook_id, d.event_id, d.shard, d.call_key AS order_key, d.state, d.attempts, d.tries, d.next_at,
            d.wait_until, d.replay_id, earlier.event_id AS overtakes
@@ -136,7 +137,7 @@ CROSS JOIN LATERAL (
         ORDER BY e.event_id LIMIT 1
     ) AS earlier ON d.call_key IS NOT NULL
     WHERE d.webhook_id = lane.webhook_id AND d.state <> 'failed' AND d.next_at <= $3
-      AND (earlier.event_id IS NULL OR d.wait_until <= $3)
+      AND (earlier.event_id IS NULL OR (d.wait_until <= $3 AND earlier.event_id <> ALL (lane.held::uuid[])))
     ORDER BY d.next_at, d.event_id
     LIMIT lane.room
 ) AS due

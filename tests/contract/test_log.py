@@ -101,7 +101,7 @@ async def appended(log: EventLog, *events: Event) -> None:
     assert await log.append([new(each) for each in events]) == [None] * len(events)
 
 
-async def due(log: EventLog, room: int = 10, held: int = 0, now: datetime = NOW) -> list[str]:
+async def due(log: EventLog, room: int = 10, now: datetime = NOW, held: tuple[str, ...] = ()) -> list[str]:
     return [each.row.event_id for each in await log.load_due([Want(HOOK, room, held)], now)]
 
 
@@ -198,7 +198,7 @@ async def test_due_rows_come_with_their_events_oldest_first_and_no_more_than_the
     events = [event() for _ in range(5)]
     await appended(log, *events)
     await log.record([], changed=[row(each) for each in reversed(events)])
-    (first, *_) = found = await log.load_due([Want(HOOK, 2, 1)], NOW)
+    (first, *_) = found = await log.load_due([Want(HOOK, 2, (events[0].id,))], NOW)
     assert [each.row.event_id for each in found] == [each.id for each in events[:3]]
     assert first.event == events[0] and first.row == row(events[0]) and first.overtakes is None
 
@@ -233,8 +233,17 @@ async def test_after_its_wait_a_later_event_is_due_and_says_whom_it_overtakes(lo
     retry = row(created, next_at=NOW + timedelta(hours=9))
     await log.record([], changed=[retry, row(ended, wait_until=NOW + timedelta(minutes=1))])
     assert await due(log) == []
-    (found,) = await log.load_due([Want(HOOK, 5, 0)], NOW + timedelta(minutes=1))
+    (found,) = await log.load_due([Want(HOOK, 5, ())], NOW + timedelta(minutes=1))
     assert (found.row.event_id, found.overtakes) == (ended.id, created.id)
+
+
+async def test_a_later_event_does_not_overtake_one_that_is_held_whatever_its_wait(log: EventLog) -> None:
+    created, ended, saved = event("1"), event("1"), event("1")
+    await appended(log, created, ended, saved)
+    over = [row(each, wait_until=NOW - timedelta(minutes=1)) for each in (created, ended, saved)]
+    await log.record([], changed=over)
+    assert await due(log) == [created.id, ended.id, saved.id]
+    assert await due(log, held=(created.id,)) == [created.id]
 
 
 async def test_a_row_is_changed_in_place_and_keeps_when_its_wait_ends(log: EventLog) -> None:
@@ -243,7 +252,7 @@ async def test_a_row_is_changed_in_place_and_keeps_when_its_wait_ends(log: Event
     await log.record([], changed=[row(stored)])
     changed = row(stored, attempts=2, tries=1, state=DeliveryState.RETRYING, wait_until=NOW + timedelta(days=9))
     await log.record([attempt(stored, ok=False)], changed=[changed])
-    (found,) = await log.load_due([Want(HOOK, 5, 0)], NOW)
+    (found,) = await log.load_due([Want(HOOK, 5, ())], NOW)
     assert found.row == msgspec.structs.replace(changed, wait_until=row(stored).wait_until)
 
 
