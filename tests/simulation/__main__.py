@@ -1,4 +1,4 @@
-"""Runs histories: `python -m tests.simulation --histories 100000`, or one: `python -m tests.simulation --seed 7 --trace`."""
+"""Runs histories: `python -m tests.simulation --histories 100000`. One of them: `--seed 7 --trace`."""
 
 from __future__ import annotations
 

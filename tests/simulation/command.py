@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(describe(result), flush=True)
         if done % 10_000 == 0:
             print(f"{done} histories, {failed} failed, {time.monotonic() - began:.0f} s", flush=True)
-    print(f"{options.histories} histories, {events} events, {steps} steps: {failed} failed; {time.monotonic() - began:.0f} s")
+    took_s = time.monotonic() - began
+    print(f"{options.histories} histories, {events} events, {steps} steps, {took_s:.0f} s: {failed} failed")
     return 1 if failed else 0
 
 

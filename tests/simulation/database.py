@@ -16,6 +16,7 @@ import asyncpg
 from gateway.ids import ZERO_ID
 from gateway.model import DeliveryState
 from gateway.store import statements as sql
+from tests.simulation.kernel import EPOCH_S
 from tests.simulation.ledger import Ledger
 
 Row = dict[str, Any]
@@ -91,15 +92,25 @@ class Database:
 
     # --- the recorder's ----------------------------------------------------------------------------------------
 
-    def record(self, args: Sequence[Any], _: Any = None) -> Rows:
+    def record(self, args: Sequence[Any], _: bool) -> Rows:
+        """Not fenced: what was attempted is a fact."""
+        self._insert_attempts(args)
+        self._tell_successes(args)
+        return []
+
+    def _insert_attempts(self, args: Sequence[Any]) -> None:
         columns = args[:ATTEMPT_COLUMNS]
         if any(detail is not None and "\0" in detail for detail in columns[10]):
             raise asyncpg.DataError("invalid byte sequence")
         for id, event_id, webhook_id, test, ok in zip(*(columns[place] for place in (0, 1, 2, 6, 7)), strict=True):
             if self.insert_attempt(id) and ok and not test:
                 self.delivered.add((event_id, webhook_id))
-                self.ledger.success_committed(event_id, webhook_id)
-        return []
+
+    def _tell_successes(self, columns: Sequence[Any]) -> None:
+        """A success settles its delivery unless a row stays behind, as that of a process that is fenced out does."""
+        for event_id, webhook_id, test, ok in zip(*(columns[place] for place in (1, 2, 6, 7)), strict=True):
+            if ok and not test:
+                self.ledger.success_committed(event_id, webhook_id, settles=(webhook_id, event_id) not in self.rows)
 
     def insert_attempt(self, id: str) -> bool:
         """ON CONFLICT (id) DO NOTHING."""
@@ -109,17 +120,21 @@ class Database:
         return True
 
     def record_and_change(self, args: Sequence[Any], fenced_in: bool) -> Rows:
-        self.record(args[2:])
+        self._insert_attempts(args[2:])
         if fenced_in:
             for row in _rows(DELIVERY_COLUMNS, args[21:31]):
                 self._upsert(row)
             for key in zip(args[31], args[32], strict=True):
                 self.rows.pop(key, None)
+                self.ledger.tell("  row of %s at %s removed", key[1], key[0])
+        self._tell_successes(args[2:])
         return [{"held": fenced_in}]
 
     def _upsert(self, new: Row) -> None:
         key = new["webhook_id"], new["event_id"]
         row = self.rows.get(key)
+        told = new["state"], new["tries"], new["next_at"].timestamp() - EPOCH_S
+        self.ledger.tell("  row of %s at %s: %s after %s tries, due at %.3f", key[1], key[0], *told)
         if row is None:
             self.rows[key] = new
         else:
@@ -159,13 +174,14 @@ class Database:
 
     def load_due(self, args: Sequence[Any]) -> Rows:
         found: Rows = []
-        for webhook_id, room in zip(args[0], args[1], strict=True):
+        for webhook_id, room, held in zip(args[0], args[1], args[3], strict=True):
             waiting = sorted(self.waiting(webhook_id), key=lambda row: (row["next_at"], row["event_id"]))
-            free = [due for row in waiting if (due := self._due(row, waiting, args[2])) is not None][:room]
+            free = [due for row in waiting if (due := self._due(row, waiting, args[2], held)) is not None][:room]
             found += sorted(free, key=lambda row: str(row["event_id"]))
+        self.ledger.tell("  load finds due: %s", [(row["event_id"], row["webhook_id"]) for row in found])
         return found
 
-    def _due(self, row: Row, waiting: Rows, now: datetime) -> Row | None:
+    def _due(self, row: Row, waiting: Rows, now: datetime, held: str) -> Row | None:
         if row["next_at"] > now:
             return None
         call_key, event_id = row["call_key"], row["event_id"]
@@ -173,7 +189,7 @@ class Database:
         if call_key is not None:
             before = (e["event_id"] for e in waiting if e["call_key"] == call_key and e["event_id"] < event_id)
             earlier = min(before, default=None)
-        if earlier is not None and (row["wait_until"] is None or row["wait_until"] > now):
+        if earlier is not None and (row["wait_until"] is None or row["wait_until"] > now or earlier in held):
             return None
         return {**row, **self.events[event_id], "order_key": call_key, "overtakes": earlier}
 

@@ -6,8 +6,9 @@ Invariant: the same seed and the same gateway give the same history, to the last
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from gateway.delivery.limits import Limits
@@ -25,6 +26,7 @@ TYPES = ("call.created", "call.ended")
 QUIET_WITHIN_S = 300.0
 STEPS_MAX = 400_000
 LOOK_EVERY_S = 0.5
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,14 @@ def run(seed: int, *, metrics: Metrics, make: Make | None = None, story: list[st
         world.ledger.violated(f"everything stands still: {error}")
     finally:
         world.bury()
-    return Result(seed, world.ledger.violations, story or (), world.kernel.steps, len(world.database.events))
+    names = {id: f"e{number}" for number, id in enumerate(world.database.event_ids, 1)}
+    violations, told = _readable(world.ledger.violations, names), _readable(story or (), names)
+    return Result(seed, violations, told, world.kernel.steps, len(names))
+
+
+def _readable(lines: Sequence[str], names: dict[str, str]) -> list[str]:
+    """The ids of events as `e1`, `e2`, in their order; those of webhooks as `w1`."""
+    return [_ID.sub(lambda found: names.get(found[0]) or f"w{found[0][-1]}", line) for line in lines]
 
 
 def _setting(chance: Random) -> Setting:
@@ -205,7 +214,8 @@ def _bad_weather(world: World, chance: Random, at_s: float) -> float:
 
 def _bad_target(world: World, chance: Random, at_s: float) -> float:
     share = chance.choice((0.2, 0.5, 1.0))
-    mood = replace(Mood(latency_s=chance.choice((0.001, 0.05, 0.3))), **_badly(chance, share))
+    mood = _bad_mood(chance, share)
+    mood.latency_s = chance.choice((0.001, 0.05, 0.3))
     webhook_id = chance.choice(list(world.webhooks))
     for_s = chance.choice((0.5, 2.0, 6.0))
 
@@ -218,13 +228,18 @@ def _bad_target(world: World, chance: Random, at_s: float) -> float:
     return for_s
 
 
-def _badly(chance: Random, share: float) -> dict[str, float | bool]:
-    how = chance.choice(("refuses", "fails", "rejects", "swallows", "hangs", "all"))
-    if how == "refuses":
-        return {"refuses": True}
-    if how == "all":
-        return dict.fromkeys(("fails", "rejects", "swallows", "hangs"), share / 4)
-    return {how: share}
+def _bad_mood(chance: Random, share: float) -> Mood:
+    few = share / 4
+    return chance.choice(
+        (
+            Mood(refuses=True),
+            Mood(fails=share),
+            Mood(rejects=share),
+            Mood(swallows=share),
+            Mood(hangs=share),
+            Mood(fails=few, rejects=few, swallows=few, hangs=few),
+        )
+    )
 
 
 def _pause(world: World, chance: Random, at_s: float) -> float:
@@ -260,23 +275,25 @@ def _run(world: World, until: Callable[[], bool]) -> None:
 
 
 def _become_quiet(world: World, deadline_s: float) -> None:
-    is_quiet = False
+    looks = 0
 
     def look() -> None:
-        nonlocal is_quiet
-        is_quiet = world.is_quiet
+        nonlocal looks
+        looks = looks + 1 if world.is_quiet else 0
         world.loop.call_later(LOOK_EVERY_S, look)
 
     look()
-    _run(world, lambda: is_quiet or world.kernel.now > deadline_s)
-    if not is_quiet and not world.ledger.violations:
+    _run(world, lambda: looks == 3 or world.kernel.now > deadline_s)
+    if looks < 3 and not world.ledger.violations:
         world.ledger.violated(f"it does not become quiet: {world.switch.open} pushes, {world.ledger.open_pairs()} open")
 
 
 def _close(world: World) -> None:
     for process in world.processes:
-        if process.is_ready:
+        if process.name == world.database.owner and process.is_ready:
             inside.nothing_is_left(world.ledger, process)
+    if world.ledger.violations:
+        return
     world.is_closing = True
     for process in world.processes:
         world.stop(process)

@@ -65,25 +65,23 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self._kernel.now
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
         handle = Handle(callback, args, self._kernel.now, context)
         self.ready.append(handle)
         return handle
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
         handle = Handle(callback, args, when, context)
         heapq.heappush(self.timers, (when, self._kernel.count(), handle))
         return handle
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
         return self.call_at(self._kernel.now + delay, callback, *args, context=context)
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
-    def create_task(
-        self, coro: Any, *, name: str | None = None, context: Context | None = None
-    ) -> asyncio.Task[Any]:
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
         self.tasks.append(task)
         return task
@@ -120,7 +118,7 @@ class Kernel:
         return EPOCH_S + self.now
 
     def loop(self, name: str) -> SimulatedLoop:
-        made = SimulatedLoop(self, name)
+        made = SimulatedLoop(self, name)  # type: ignore[abstract]
         self._loops.append(made)
         return made
 
@@ -202,5 +200,3 @@ class Kernel:
                     break
             loop.timers.clear()
         asyncio._set_running_loop(None)
-
-

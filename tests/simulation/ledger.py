@@ -28,7 +28,7 @@ class Seen:
 class Ledger:
     """Pairs are (event id, webhook id). `violations` says what went wrong, in the order in which it did."""
 
-    def __init__(self, *, now: Callable[[], float], webhooks: dict[str, Webhook]) -> None:
+    def __init__(self, *, now: Callable[[], float], webhooks: dict[str, Webhook], tell: Callable[..., None]) -> None:
         self.violations: list[str] = []
         self.accepted: dict[str, str] = {}
         self.committed_at: dict[str, float] = {}
@@ -41,8 +41,10 @@ class Ledger:
         self.seen: defaultdict[str, Seen] = defaultdict(Seen)
         self.failed: set[tuple[str, str]] = set()
         self.success_at: dict[tuple[str, str], float] = {}
+        self.settled_at: dict[tuple[str, str], float] = {}
         self.seen_successful: set[tuple[str, str]] = set()
         self._ids_of_keys: dict[str, str] = {}
+        self.tell = tell
         self._now = now
         self._webhooks = webhooks
 
@@ -72,8 +74,10 @@ class Ledger:
         if event_id <= watermark:
             self.violated(f"{event_id} was committed below the watermark {watermark}")
 
-    def success_committed(self, event_id: str, webhook_id: str) -> None:
+    def success_committed(self, event_id: str, webhook_id: str, *, settles: bool) -> None:
         self.success_at.setdefault((event_id, webhook_id), self._now())
+        if settles:
+            self.settled_at.setdefault((event_id, webhook_id), self._now())
 
     def failed_for_good(self, event_id: str, webhook_id: str) -> None:
         self.failed.add((event_id, webhook_id))
@@ -95,9 +99,9 @@ class Ledger:
         seen = self.seen[process]
         if pair in seen.successes:
             self.violated(f"{process} sends {pair} again, whose success it has seen")
-        committed_at = self.success_at.get(pair)
-        if committed_at is not None and seen.owned_at is not None and committed_at < seen.owned_at:
-            self.violated(f"{process} sends {pair} again, whose success was committed before it took over")
+        settled_at = self.settled_at.get(pair)
+        if settled_at is not None and seen.owned_at is not None and settled_at < seen.owned_at:
+            self.violated(f"{process} sends {pair} again, which was settled before it took over")
 
     def saw_success(self, process: str, pair: tuple[str, str]) -> None:
         self.seen[process].successes.add(pair)

@@ -76,7 +76,12 @@ class Process:
 
     def stop(self) -> None:
         """SIGTERM."""
-        self.loop.call_soon(lambda: self._stop.done() or self._stop.set_result("SIGTERM"))
+
+        def told() -> None:
+            if not self._stop.done():
+                self._stop.set_result("SIGTERM")
+
+        self.loop.call_soon(told)
 
     def receive(self, push: Push, answer: Callable[[Answer], None]) -> None:
         """A push on one of its connections."""
@@ -129,7 +134,7 @@ class Process:
             self.world.process_ended(self)
 
     async def _own(self, ownership: Ownership) -> str | None:
-        claim = self.loop.create_task(ownership.own(), name="claim")
+        claim: asyncio.Task[str] = self.loop.create_task(ownership.own(), name="claim")
         await asyncio.wait({claim, self._stop}, return_when=asyncio.FIRST_COMPLETED)
         if not claim.done():
             claim.cancel()
@@ -164,12 +169,12 @@ class Process:
         self.engine = engine = parts.engine(log, surroundings, loader=loader, watermark=parts.watermark(watermark))
         for webhook_id in world.webhooks:
             self.configured(webhook_id)
-        self._start(loops, "recorder", recorder.run())
+        self._start(loops, "recorder", recorder.run)
         lease = LeaseKeeper(ownership, gate=gate, watermark=lambda: engine.watermark)
-        self._start(loops, "lease", lease.run())
+        self._start(loops, "lease", lease.run)
         await engine.recover()
-        self._start(loops, "loader", loader.run(recorder))
-        self._start(loops, "engine", engine.run())
+        self._start(loops, "loader", lambda: loader.run(recorder))
+        self._start(loops, "engine", engine.run)
         self.intake = intake = parts.intake(
             log,
             routing=self._routing,
@@ -178,7 +183,7 @@ class Process:
             metrics=world.metrics,
             clock=self.clock,
         )
-        self._start(loops, "intake", intake.run())
+        self._start(loops, "intake", intake.run)
         self.is_ready = True
         await asyncio.wait({self._stop, loops.failed}, return_when=asyncio.FIRST_COMPLETED)
         self.is_ready = False
@@ -208,13 +213,13 @@ class Process:
         except (TimeoutError, GatewayError) as error:
             self.world.tell("%s stops incompletely: %r", self.name, error)
 
-    def _start(self, loops: Loops, name: str, loop: Coroutine[Any, Any, None]) -> None:
+    def _start(self, loops: Loops, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
         loops.start(name, self._watched(name, loop))
 
-    async def _watched(self, name: str, loop: Coroutine[Any, Any, None]) -> None:
+    async def _watched(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """A loop may end with `Fenced`; anything else is a fault of its own."""
         try:
-            await loop
+            await loop()
         except Fenced:
             self.world.tell("%s: %s is fenced", self.name, name)
             raise

@@ -128,8 +128,9 @@ class Server:
     # --- the statements of ownership, and those about backends -------------------------------------------------
 
     def run(self, backend: Backend, statement: str, args: Sequence[Any]) -> Rows:
-        """What has no snapshot of its own: it acts on the server, or on the row of the shards as it is at its commit."""
-        return _OWN[statement](self, backend, args)
+        """What has no snapshot: it acts on the server, or on the row of the shards as that is at the commit."""
+        rows: Rows = getattr(self, _OWN[statement])(backend, args)
+        return rows
 
     def _try_lock(self, backend: Backend, args: Sequence[Any]) -> Rows:
         if self.lock_pid is None:
@@ -140,7 +141,9 @@ class Server:
         return self._terminate([each for each in self.backends.values() if each.pid == self.lock_pid])
 
     def _end_connections(self, backend: Backend, args: Sequence[Any]) -> Rows:
-        return self._terminate([each for each in self.backends.values() if each.name == args[0] and each is not backend])
+        return self._terminate(
+            [each for each in self.backends.values() if each.name == args[0] and each is not backend]
+        )
 
     def _end_backend(self, backend: Backend, args: Sequence[Any]) -> Rows:
         return self._terminate([each for each in self.backends.values() if each.pid == args[0]])
@@ -190,15 +193,15 @@ class Server:
         return []
 
 
-_OWN: dict[str, Callable[[Server, Backend, Sequence[Any]], Rows]] = {
-    own._TRY_LOCK: Server._try_lock,
-    own._STATE: Server._state,
-    own._END_LOCK_HOLDER: Server._end_lock_holder,
-    own._TAKE: Server._take,
-    own._END_CONNECTIONS: Server._end_connections,
-    own._RENEW: Server._renew,
-    own._RELEASE: Server._release,
-    sql.END_BACKEND: Server._end_backend,
+_OWN: dict[str, str] = {
+    own._TRY_LOCK: "_try_lock",
+    own._STATE: "_state",
+    own._END_LOCK_HOLDER: "_end_lock_holder",
+    own._TAKE: "_take",
+    own._END_CONNECTIONS: "_end_connections",
+    own._RENEW: "_renew",
+    own._RELEASE: "_release",
+    sql.END_BACKEND: "_end_backend",
 }
 
 

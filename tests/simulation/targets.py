@@ -141,7 +141,9 @@ class SimulatedPool:
         if self._is_closed:
             transport.process.call_soon(sent.abandon)
             return
-        targets.tell("%s sends %s attempt %s to %s", transport.process.name, sent.event_id, sent.attempt, sent.webhook_id[-1])
+        targets.tell(
+            "%s sends %s attempt %s to %s", transport.process.name, sent.event_id, sent.attempt, sent.webhook_id[-1]
+        )
         targets.ledger.sent(transport.process.name, sent.pair, sent.attempt)
         targets.loop.call_later(targets.chance.random() * 0.005, targets.arrive, sent)
 

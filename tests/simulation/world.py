@@ -7,7 +7,7 @@ settled never will be.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
 
@@ -29,7 +29,7 @@ from tests.simulation.targets import Mood, Targets
 class Make:
     """What worlds are made of; a mutant replaces something."""
 
-    parts: Parts = Parts()
+    parts: Parts = field(default_factory=Parts)
     database: type[Database] = Database
     server: type[Server] = Server
 
@@ -48,15 +48,17 @@ class Setting:
 class World:
     """`story` is None where nobody wants to read it."""
 
-    def __init__(self, setting: Setting, chance: Random, *, make: Make, metrics: Metrics, story: list[str] | None) -> None:
+    def __init__(
+        self, setting: Setting, chance: Random, *, make: Make, metrics: Metrics, story: list[str] | None
+    ) -> None:
         self.chance = chance
         self.story = story
         self.metrics = metrics
         self.limits = setting.limits
         self.budget_bytes = setting.budget_bytes
         self.webhooks = {webhook.id: webhook for webhook in setting.webhooks}
-        self.kernel = Kernel(chance, failed=lambda what: self.ledger.violated(what))
-        self.ledger = Ledger(now=lambda: self.kernel.now, webhooks=self.webhooks)
+        self.kernel = Kernel(chance, failed=self._failed)
+        self.ledger = Ledger(now=lambda: self.kernel.now, webhooks=self.webhooks, tell=self.tell)
         self.loop = self.kernel.loop("world")
         self.clock = Clock(self.loop.time, self.kernel.wall_s)
         self.database = make.database(self.ledger)
@@ -71,6 +73,9 @@ class World:
         self._parts = make.parts
         for _ in range(1 + setting.standbys):
             self.start()
+
+    def _failed(self, what: str) -> None:
+        self.ledger.violated(what)
 
     def tell(self, what: str, *args: object) -> None:
         if self.story is not None:
