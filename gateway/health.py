@@ -54,11 +54,13 @@ class Health:
         self._store = store
         self._pause_after = timedelta(seconds=pause_after_s)
         self._gone: set[str] = set()
+        self._nudged = asyncio.Event()
         self._saved: set[str] = set()
 
     def gone(self, webhook_id: str) -> None:
-        """Its target answered 410."""
+        """Its target answered 410. It is paused at once: until then the same event would be sent there again."""
         self._gone.add(webhook_id)
+        self._nudged.set()
 
     async def restore(self, lanes: Streaks) -> None:
         """Go on where an earlier process was; before anything is attempted."""
@@ -72,23 +74,29 @@ class Health:
     async def run(self, lanes: Streaks, tell: Tell) -> None:
         """Look after the failing ones once a second, until cancelled; while the store is away, again and again."""
         while True:
-            await asyncio.sleep(CHECK_EVERY_S)
+            try:
+                async with asyncio.timeout(CHECK_EVERY_S):
+                    await self._nudged.wait()
+            except TimeoutError:
+                pass
+            self._nudged.clear()
             try:
                 await self.look(lanes, tell)
             except Unavailable as error:
                 log.warning("health_waits", detail=str(error))
+                await asyncio.sleep(CHECK_EVERY_S)
 
     async def look(self, lanes: Streaks, tell: Tell) -> None:
         """One round. Raises `Unavailable`; what is not done then is due in the next round."""
+        for webhook_id in tuple(self._gone):
+            await self._pause(webhook_id, GONE)
+            self._gone.discard(webhook_id)
         failing = dict(lanes.streaks())
         for webhook_id in self._saved - failing.keys():
             await self._store.save_failing_since(webhook_id, None)
             self._saved.discard(webhook_id)
         for webhook_id, streak in failing.items():
             await self._look_after(webhook_id, streak, tell)
-        for webhook_id in tuple(self._gone):
-            await self._pause(webhook_id, GONE)
-            self._gone.discard(webhook_id)
 
     async def _look_after(self, webhook_id: str, streak: Streak, tell: Tell) -> None:
         webhook = self._registry.webhook(webhook_id)

@@ -159,3 +159,21 @@ async def test_a_call_whose_first_event_has_failed_for_good_goes_on(tmp_path: Pa
         event_id = target.received[0].values(b"webhook-id")[0].decode()
         event = await program.api("GET", f"/events/{event_id}")
         assert [delivery["state"] for delivery in event["deliveries"]] == ["failed"]
+
+
+async def test_a_target_that_says_it_is_gone_is_left_alone_at_once_and_gets_everything_when_it_is_resumed(
+    tmp_path: Path,
+) -> None:
+    """A pause that waited for the next round of a timer let the same event be sent there hundreds of times."""
+    gone = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
+    is_gone = True
+    async with target_that(lambda _: gone if is_gone else OK) as target, gateway(tmp_path, target) as program:
+        webhook_id = await add_webhook(program, url(target), order_wait_s=None)
+        await push(program, 1, "call.created")
+        paused = await shown(program, webhook_id, lambda item: item["state"] == "paused")
+        assert "410" in paused["reason"]
+        assert len(target.received) < 20
+        is_gone = False
+        await push(program, 2, "call.created")
+        await program.api("PATCH", f"/webhooks/{webhook_id}", {"state": "active"})
+        await until(target, lambda: {json.loads(each.body)["call_id"] for each in target.received} == {1, 2})
