@@ -14,10 +14,10 @@ from gateway.admin import present
 from gateway.admin.paging import decode_cursor, encode_cursor
 from gateway.admin.rejected import RejectedApi
 from gateway.catalog import EVENT_TYPES
-from gateway.console.forms import Errors, field_errors, sentence
+from gateway.console.forms import Errors, field_errors
 from gateway.console.json_view import tokens, visible
 from gateway.console.visit import Page, Visit
-from gateway.errors import Problem
+from gateway.errors import FieldError, Problem
 from gateway.ids import id_time
 from gateway.model import Role
 from gateway.store.rejected import BODY_LIMIT_BYTES, RejectedStore, Rejection
@@ -94,7 +94,7 @@ class RejectedPages:
             "tokens": tokens(masked),
             "is_text": _is_text(rejection.body),
             "is_cut": len(rejection.body) >= BODY_LIMIT_BYTES,
-            "wrong": [(visible(error.pointer), sentence(visible(error.detail))) for error in errors],
+            "wrong": [_said(error) for error in errors],
             "errors": Errors() if problem is None else field_errors(problem),
             "event_types": EVENT_TYPES,
             "names_tenant": rejection.tenant_id is None and visit.who.tenant_id is None,
@@ -116,7 +116,10 @@ def _is_text(body: bytes) -> bool:
 
 def _why(rejection: Rejection) -> str:
     """The first thing that was wrong with it."""
-    if not rejection.errors:
-        return ""
-    first = rejection.errors[0]
-    return visible(f"{first.pointer}: {first.detail}" if first.pointer else first.detail)
+    return _said(rejection.errors[0]) if rejection.errors else ""
+
+
+def _said(error: FieldError) -> str:
+    """With its place, where that is not said anyway. Not begun with a capital: most begin with a member's name."""
+    member = error.pointer.rpartition("/")[2]
+    return visible(error.detail if member in error.detail else f"{error.pointer}: {error.detail}")

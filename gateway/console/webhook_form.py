@@ -6,6 +6,7 @@ Invariant: what a form shows of a webhook and is sent back unchanged, changes no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from gateway.admin.schemas import DEFAULTS
@@ -24,8 +25,8 @@ def blank() -> Form:
     return Form(
         [
             ("method", "POST"),
-            ("timeout_s", _number(DEFAULTS["timeout_s"])),
-            ("max_in_flight", _number(DEFAULTS["max_in_flight"])),
+            ("timeout_s", plain(DEFAULTS["timeout_s"])),
+            ("max_in_flight", plain(DEFAULTS["max_in_flight"])),
             ("ordered", "on"),
             ("order_wait_s", span(DEFAULTS["order_wait_s"])),
         ]
@@ -41,9 +42,9 @@ def as_form(webhook: Webhook) -> Form:
             ("method", webhook.method),
             ("url", webhook.url),
             ("access_id", webhook.access.id if webhook.access else ""),
-            ("timeout_s", _number(webhook.timeout_s)),
-            ("max_in_flight", _number(webhook.max_in_flight)),
-            ("rate_per_s", "" if webhook.rate_per_s is None else _number(webhook.rate_per_s)),
+            ("timeout_s", plain(webhook.timeout_s)),
+            ("max_in_flight", plain(webhook.max_in_flight)),
+            ("rate_per_s", "" if webhook.rate_per_s is None else plain(webhook.rate_per_s)),
             ("retry_schedule", _schedule_text(webhook.retry_schedule_s)),
             ("ordered", "" if webhook.order_wait_s is None else "on"),
             ("order_wait_s", span(wait_s)),
@@ -70,11 +71,11 @@ def as_data(form: Form) -> dict[str, Any]:
 
 
 def span(seconds: float) -> str:
-    """A duration as one number and the largest unit that fits it whole, which can be typed back: `90m`, `250ms`."""
+    """A duration as one number and the largest unit that fits it whole, which can be typed back: `90m`, `2.5s`."""
     for size, unit in UNITS:
         if seconds >= size and seconds % size == 0:
             return f"{seconds // size:.0f}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds < 1 else f"{seconds:g}s"
+    return f"{plain(seconds)}s"
 
 
 def schedule_in_words(schedule_s: Sequence[float]) -> str:
@@ -93,5 +94,6 @@ def _schedule(text: str) -> str | list[str] | None:
     return [] if text.lower() == NEVER else text
 
 
-def _number(value: float) -> str:
-    return f"{value:g}"
+def plain(value: float) -> str:
+    """A number as people write it: all of its digits, no exponent, and no fraction that is none."""
+    return f"{Decimal(repr(value)).normalize():f}"
