@@ -17,7 +17,7 @@ from pathlib import Path
 
 from aiohttp import ClientSession, CookieJar
 
-from bench.filled_log import DENSE_ACCOUNT, FilledLog, described, fill
+from bench.filled_log import DENSE_ACCOUNT, FilledLog, fill
 from bench.process import ADMIN_TOKEN, Gateway
 from gateway.store.embedded import EmbeddedPostgres
 
@@ -62,19 +62,17 @@ def pages(log: FilledLog, entry: str) -> dict[str, str]:
 async def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--attempts", type=int, default=5_000_000)
-    parser.add_argument("--data-dir", type=Path, help="keep the database here, and use it again if it is filled")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        return await measure(asked.data_dir or Path(folder) / "data", asked.attempts)
+        return await measure(Path(folder) / "data", asked.attempts)
 
 
 async def measure(data_dir: Path, attempts: int) -> int:
     gateway = Gateway(data_dir)
     async with gateway, EmbeddedPostgres(data_dir) as postgres:
-        known = (await gateway.api("GET", "/webhooks?limit=500"))["items"]
-        ids = [webhook["id"] for webhook in known] or [await add_webhook(gateway, n) for n in range(WEBHOOKS)]
+        ids = [await add_webhook(gateway, n) for n in range(WEBHOOKS)]
         began = time.monotonic()
-        log = described(ids, attempts) if known else await fill(postgres.dsn, ids, attempts)
+        log = await fill(postgres.dsn, ids, attempts)
         print(f"{log.attempts:,} attempts in {time.monotonic() - began:.0f} s")
         async with ClientSession(gateway.url, cookie_jar=CookieJar(unsafe=True)) as browser:
             async with browser.post("/sign-in", data={"token": ADMIN_TOKEN}, headers={"Origin": gateway.url}) as answer:

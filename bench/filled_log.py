@@ -72,7 +72,7 @@ CHUNK_EVENTS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class FilledLog:
-    """What to ask for. The first webhook always fails."""
+    """What to ask for: a call and an account from its middle. The first webhook always fails."""
 
     webhook_ids: Sequence[str]
     attempts: int
@@ -102,11 +102,6 @@ async def fill(dsn: str, webhook_ids: Sequence[str], attempts: int) -> FilledLog
             await connection.execute(f"VACUUM ANALYZE {table}")
     finally:
         await connection.close()
-    return described(webhook_ids, attempts)
-
-
-def described(webhook_ids: Sequence[str], attempts: int) -> FilledLog:
-    """A log that was filled so; its call and its account are from the middle of it."""
-    middle = attempts // PER_EVENT // 2
+    middle = events // 2
     call_id = str(FIRST_CALL_ID + middle // CALL_EVENTS)
-    return FilledLog(webhook_ids, attempts // PER_EVENT * PER_EVENT, call_id, f"{middle // 30:08}")
+    return FilledLog(webhook_ids, events * PER_EVENT, call_id, f"{middle // 30:08}")

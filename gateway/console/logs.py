@@ -34,7 +34,7 @@ PAGE_ROWS = 50
 TAIL_ROWS = 100
 TAIL_SPAN = timedelta(minutes=2)
 """How far back a look for new attempts reaches: one is logged when it ends, with the time at which it began."""
-STEPS_LIMIT = 500
+STEPS_LIMIT = 1_000
 """How often a page goes on searching by itself before it asks."""
 
 

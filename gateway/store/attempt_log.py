@@ -19,7 +19,7 @@ from gateway.store.reading import Connection, Database
 FEW_EVENTS = 2_000
 """An account with no more events than this is read through them; one with more is dense enough to be walked."""
 
-WALKS = (1_000, 20_000)
+WALKS = (1_000, 8_000)
 """How many attempts `search` looks at where no index leads to just those wanted: few first, then as many as one page
 may cost."""
 BULK_TYPES = frozenset({"call.created", "call.ended", "call.saved"})
