@@ -12,13 +12,13 @@ import pytest
 import pytest_asyncio
 from standardwebhooks import Webhook
 
-from gateway.catalog import BY_NAME, EVENT_TYPES
+from gateway.catalog import BY_NAME
 from tests.acceptance.capture import Captured, CaptureTarget, Door, call
 from tests.acceptance.program import Gateway, add_webhook
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-TYPES = [each.name for each in EVENT_TYPES]
+TYPES = ["call.created", "call.ended", "call.saved", "reg_f.declined"]
 ACCESSES: dict[str, dict[str, Any]] = {
     "basic": {"type": "basic", "key_name": "Authorization", "client_id": "hcc", "client_secret": "s3cret"},
     "header": {"type": "api_key", "key_name": "x-api-key", "api_key": "k3y", "location": "header"},

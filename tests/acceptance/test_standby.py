@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from aiohttp import ClientSession
 
@@ -105,6 +106,29 @@ async def test_a_standby_takes_over_when_the_first_is_stopped_and_delivers_nothi
         ids.append(await door.accepted(call(9)))
     await target.arrived(PATH, 4)
     assert sorted(target.ids(PATH)) == sorted(ids)
+
+
+async def test_a_process_that_was_frozen_is_replaced_and_ends_with_an_error_when_it_wakes_up(
+    pair: Pair, target: CaptureTarget
+) -> None:
+    await add_webhook(pair.first, target.url(PATH), events=["call.created"])
+    async with Door(pair.first) as door:
+        ids = [await door.accepted(call(1))]
+    while not (await pair.first.api("GET", "/logs"))["items"]:
+        await asyncio.sleep(0.02)
+    os.kill(pair.first.pid, signal.SIGSTOP)
+    try:
+        connection = await asyncpg.connect(pair.first.dsn)
+        await connection.execute("UPDATE shards SET expires_at = now()")  # as if it had been frozen for so long
+        await connection.close()
+        await pair.ready
+        async with Door(pair.second) as door:
+            ids.append(await door.accepted(call(2)))
+    finally:
+        os.kill(pair.first.pid, signal.SIGCONT)
+    assert await pair.first.ended(15) not in (0, None)
+    await target.arrived(PATH, 2)
+    assert target.ids(PATH) == ids and await pair.second.ready()
 
 
 async def test_a_standby_that_is_told_to_stop_ends_at_once_and_without_an_error(pair: Pair) -> None:
