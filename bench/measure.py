@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench import machine
@@ -64,18 +64,18 @@ class Measurement:
 class Costs:
     """CPU seconds used so far, and the clock; `others_s` is by what does not belong to the measurement."""
 
-    gateway_s: float
+    subject_s: float
     postgres_s: float
     others_s: float
     at_s: float
 
     @classmethod
-    def of(cls, gateway: Gateway, target: TargetClient) -> Costs:
-        postmaster = gateway.postmaster_pid()
-        gateway_s = machine.cpu_s(gateway.pid)
+    def of(cls, subject: int, target: TargetClient, *, postmaster: int | None = None) -> Costs:
+        """`subject` is the process that is measured: the gateway, or the floor."""
+        subject_s = machine.cpu_s(subject)
         postgres_s = machine.family_cpu_s(postmaster) if postmaster is not None else 0.0
-        ours_s = gateway_s + postgres_s + machine.cpu_s(target.pid) + machine.own_cpu_s()
-        return cls(gateway_s, postgres_s, machine.busy_s() - ours_s, time.monotonic())
+        ours_s = subject_s + postgres_s + machine.cpu_s(target.pid) + machine.own_cpu_s()
+        return cls(subject_s, postgres_s, machine.busy_s() - ours_s, time.monotonic())
 
     def others_share(self, later: Costs) -> float:
         cores = os.cpu_count() or 1
@@ -92,12 +92,13 @@ async def measure(
 ) -> tuple[Measurement, dict[str, Any]]:
     """Sends `plan`, waits for `fan_out` deliveries of each event; the figures, and the target's statistics."""
     await target.reset()
-    before = Costs.of(gateway, target)
+    postmaster = gateway.postmaster_pid()
+    before = Costs.of(gateway.pid, target, postmaster=postmaster)
     report = await rig.load(plan)
     expected = round(report["accepted"] * fan_out)
     await drained(target, expected)
     await asyncio.sleep(SETTLE_S)
-    after = Costs.of(gateway, target)
+    after = Costs.of(gateway.pid, target, postmaster=postmaster)
     stats = await target.stats()
     events = max(1, report["accepted"])
     last_ns = max(
@@ -107,7 +108,7 @@ async def measure(
         events=report["accepted"],
         deliveries=stats["delivered"],
         seconds=(last_ns - report["started_ns"]) / 1e9,
-        gateway_us_per_event=(after.gateway_s - before.gateway_s) * 1e6 / events,
+        gateway_us_per_event=(after.subject_s - before.subject_s) * 1e6 / events,
         postgres_us_per_event=(after.postgres_s - before.postgres_s) * 1e6 / events,
         lag_ms=stats["lag_ms"],
         ack_ms=report["ack_ms"],
@@ -132,11 +133,14 @@ async def drained(target: TargetClient, expected: int, timeout_s: float = DRAIN_
     return True
 
 
-async def floor_us_per_event(rig: Rig, target: TargetClient, pid: int, plan: Plan, *, fan_out: int) -> float:
-    """The same load through the floor: its CPU for an event."""
+async def beside_floor(
+    rig: Rig, target: TargetClient, floor: int, plan: Plan, *, taken: Measurement, fan_out: int
+) -> Measurement:
+    """`taken` with the floor's CPU for an event of the same load; `floor` is its process."""
     await target.reset()
-    before = machine.cpu_s(pid)
+    before = Costs.of(floor, target)
     report = await rig.load(plan)
     await drained(target, report["accepted"] * fan_out)
-    events: int = max(1, report["accepted"])
-    return (machine.cpu_s(pid) - before) * 1e6 / events
+    after = Costs.of(floor, target)
+    cost_us = (after.subject_s - before.subject_s) * 1e6 / max(1, report["accepted"])
+    return replace(taken, floor_us_per_event=cost_us, others=max(taken.others, before.others_share(after)))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench import report
-from bench.measure import Measurement, floor_us_per_event, measure
+from bench.measure import Measurement, beside_floor, measure
 from bench.plan import Plan
 from bench.process import ADMIN_TOKEN, Gateway
 from bench.rig import Preparation, TargetClient, plan
@@ -48,8 +48,7 @@ async def throughput(
         load = Plan(
             url=f"http://127.0.0.1:{floor.ports['port']}", token=ADMIN_TOKEN, seconds=max(1.0, run.seconds / 2), **shape
         )
-        cost_us = await floor_us_per_event(run.rig, target, floor.pid, load, fan_out=webhooks)
-        return replace(taken, floor_us_per_event=cost_us)
+        return await beside_floor(run.rig, target, floor.pid, load, taken=taken, fan_out=webhooks)
 
 
 async def lag(run: Run, *, rate_per_s: float | None) -> Measurement:
