@@ -16,6 +16,7 @@ from aiohttp import ClientError, ClientSession
 
 from gateway.catalog import BY_NAME
 from tests.acceptance.capture import Answer, CaptureTarget, Door, call
+from tests.acceptance.conftest import NewDataDir
 from tests.acceptance.program import Gateway, add_webhook
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -31,8 +32,8 @@ async def target() -> AsyncIterator[CaptureTarget]:
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def gateway(tmp_path_factory: pytest.TempPathFactory, target: CaptureTarget) -> AsyncIterator[Gateway]:
-    async with Gateway(tmp_path_factory.mktemp("g") / "data", egress_ports=[target.port]) as gateway:
+async def gateway(new_data_dir: NewDataDir, target: CaptureTarget) -> AsyncIterator[Gateway]:
+    async with Gateway(new_data_dir(), egress_ports=[target.port]) as gateway:
         await add_webhook(gateway, target.url(PATH))
         yield gateway
 

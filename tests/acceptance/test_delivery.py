@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.acceptance.capture import Captured, CaptureTarget, Door, call
+from tests.acceptance.conftest import NewDataDir
 from tests.acceptance.program import Gateway, add_webhook
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -71,12 +72,12 @@ class Bench:
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
+async def bench(new_data_dir: NewDataDir) -> AsyncIterator[Bench]:
     quick = {"GATEWAY_RETRY_SCHEDULE": "300ms,300ms"}
     async with (
         CaptureTarget() as target,
         CaptureTarget() as closed,
-        Gateway(tmp_path_factory.mktemp("g") / "data", egress_ports=[target.port], environment=quick) as gateway,
+        Gateway(new_data_dir(), egress_ports=[target.port], environment=quick) as gateway,
         Door(gateway) as door,
     ):
         yield Bench(gateway, target, closed, door)

@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -17,6 +16,7 @@ from aiohttp import ClientError
 
 from gateway.ids import floor_id, id_time
 from tests.acceptance.capture import Answer, CaptureTarget, Door, call
+from tests.acceptance.conftest import NewDataDir
 from tests.acceptance.program import Gateway, add_webhook
 
 PATH = "/t/crm"
@@ -30,8 +30,8 @@ async def target() -> AsyncIterator[CaptureTarget]:
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path, target: CaptureTarget) -> AsyncIterator[Gateway]:
-    async with Gateway(tmp_path / "data", egress_ports=[target.port], environment=QUICK) as gateway:
+async def gateway(new_data_dir: NewDataDir, target: CaptureTarget) -> AsyncIterator[Gateway]:
+    async with Gateway(new_data_dir(), egress_ports=[target.port], environment=QUICK) as gateway:
         yield gateway
 
 

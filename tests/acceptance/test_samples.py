@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 
 from gateway.catalog import BY_NAME
 from tests.acceptance.capture import Captured, CaptureTarget, Door, call
+from tests.acceptance.conftest import NewDataDir
 from tests.acceptance.program import Gateway, add_webhook
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -47,10 +48,10 @@ class Sink:
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def sink(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sink]:
+async def sink(new_data_dir: NewDataDir) -> AsyncIterator[Sink]:
     async with (
         CaptureTarget() as target,
-        Gateway(tmp_path_factory.mktemp("g") / "data", egress_ports=[target.port]) as gateway,
+        Gateway(new_data_dir(), egress_ports=[target.port]) as gateway,
         Door(gateway) as door,
     ):
         sink = Sink(gateway, target, door)

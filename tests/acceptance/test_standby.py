@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -15,6 +14,7 @@ from aiohttp import ClientSession
 
 from bench.process import free_port
 from tests.acceptance.capture import CaptureTarget, Door, call
+from tests.acceptance.conftest import NewDataDir
 from tests.acceptance.program import Gateway, add_webhook
 
 PATH = "/t/crm"
@@ -54,10 +54,11 @@ class Pair:
 
 
 @pytest.fixture
-async def pair(tmp_path: Path, target: CaptureTarget) -> AsyncIterator[Pair]:
-    second = Gateway(tmp_path / "data", egress_ports=[target.port])
-    second.log = tmp_path / "second.log"
-    async with Gateway(tmp_path / "data", egress_ports=[target.port]) as first:
+async def pair(new_data_dir: NewDataDir, target: CaptureTarget) -> AsyncIterator[Pair]:
+    data_dir = new_data_dir()
+    second = Gateway(data_dir, egress_ports=[target.port])
+    second.log = data_dir.parent / "second.log"
+    async with Gateway(data_dir, egress_ports=[target.port]) as first:
         pair = Pair(first, second)
         try:
             await pair.stands_by()
@@ -137,12 +138,12 @@ async def test_a_standby_that_is_told_to_stop_ends_at_once_and_without_an_error(
     assert await pair.first.ready()
 
 
-async def test_two_processes_that_are_given_the_same_port_do_not_fight_over_it(tmp_path: Path) -> None:
-    port = free_port()
-    first, second = (Gateway(tmp_path / "data", environment={"GATEWAY_PORT": str(port)}) for _ in range(2))
+async def test_two_processes_that_are_given_the_same_port_do_not_fight_over_it(new_data_dir: NewDataDir) -> None:
+    port, data_dir = free_port(), new_data_dir()
+    first, second = (Gateway(data_dir, environment={"GATEWAY_PORT": str(port)}) for _ in range(2))
     for gateway in (first, second):
         gateway.port, gateway.url = port, f"http://127.0.0.1:{port}"
-    second.log = tmp_path / "second.log"
+    second.log = data_dir.parent / "second.log"
     async with first:
         starting = asyncio.create_task(second.start())
         while not second.log.exists() or "standby" not in second.log.read_text():

@@ -6,12 +6,12 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from aiohttp import ClientError
 
 from tests.acceptance.capture import CaptureTarget, Door, call
+from tests.acceptance.conftest import NewDataDir
 from tests.acceptance.program import Gateway, add_webhook
 
 PATH = "/t/crm"
@@ -24,8 +24,8 @@ async def target() -> AsyncIterator[CaptureTarget]:
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path, target: CaptureTarget) -> AsyncIterator[Gateway]:
-    async with Gateway(tmp_path / "data", egress_ports=[target.port]) as gateway:
+async def gateway(new_data_dir: NewDataDir, target: CaptureTarget) -> AsyncIterator[Gateway]:
+    async with Gateway(new_data_dir(), egress_ports=[target.port]) as gateway:
         await add_webhook(gateway, target.url(PATH), events=["call.created"])
         yield gateway
 
