@@ -96,7 +96,7 @@ class Lane:
         if self._closed:
             _drop(delivery)
         elif self._aside is not None:
-            self._aside.append(delivery)
+            self._hold_aside(delivery)
         elif backlog.spilling or backlog.is_parked(delivery.call_key):
             self._put_away(delivery)
         elif self._is_full():
@@ -310,13 +310,16 @@ class Lane:
         return True
 
     def end_return(self, left: Sequence[tuple[str, str | None]] | None) -> None:
-        """Direct again if few enough rows are left; None: it could not be told."""
+        """Direct again if few enough rows are left; None: it could not be told. Nothing where it was broken off."""
+        if self._aside is None:
+            return
         if left is None or not self._is_active:
             self.backlog.spill()
         else:
             self.backlog.end_return(left)
-        aside, self._aside = self._aside or [], None
+        aside, self._aside = self._aside, None
         for delivery in aside:
+            self._leave_queue(delivery)
             self.offer(delivery)
 
     # --- what it tells -----------------------------------------------------------------------------------------
@@ -416,6 +419,17 @@ class Lane:
             or self._queued_bytes >= limits.queue_bytes
             or self._around.budget.is_spent
         )
+
+    def _hold_aside(self, delivery: Delivery) -> None:
+        """Until the return is over; one for which this would take too much memory is broken off."""
+        assert self._aside is not None
+        if self._is_full() or len(self._aside) >= self._limits.queue_deliveries:
+            self.end_return(None)
+            self.offer(delivery)
+            return
+        self._queued_bytes += delivery.bytes
+        self._around.budget.take(delivery.bytes)
+        self._aside.append(delivery)
 
     def _put_all_away(self) -> None:
         self.backlog.spill()

@@ -54,7 +54,7 @@ class PostgresLog:
     async def _append_plain(self, batch: Sequence[NewEvent]) -> list[Duplicate | None]:
         rows = await self._appender.fetch(sql.APPEND, *self._guard, *_event_columns(batch))
         if rows[0]["written"] < len(batch):
-            await self._check_fence(self._appender)  # else they were there: a repeated append
+            await self._check_fence()  # else they were there: a repeated append
         return [None] * len(batch)
 
     async def _append_keyed(self, batch: Sequence[NewEvent]) -> list[Duplicate | None]:
@@ -69,15 +69,13 @@ class PostgresLog:
         written = {str(row["id"]) for row in rows}
         if len(written) == len(batch):
             return [None] * len(batch)
-        await self._check_fence(self._appender)
+        await self._check_fence()
         keyed = [new for new in batch if new.key is not None and new.event.id not in written]
         first = await self._first_uses(keyed)
         return [None if new.event.id in written else _duplicate(new, first) for new in batch]
 
     async def _first_uses(self, keyed: Sequence[NewEvent]) -> dict[tuple[int, str | None], tuple[str, bytes]]:
-        rows = await self._appender.fetch(
-            sql.FIRST_USES, [new.event.tenant_id for new in keyed], [new.key for new in keyed]
-        )
+        rows = await self._ask(sql.FIRST_USES, [new.event.tenant_id for new in keyed], [new.key for new in keyed])
         return {(row["tenant_id"], row["key"]): (str(row["event_id"]), row["digest"]) for row in rows}
 
     async def existing(self, event_ids: Sequence[str]) -> set[str]:
@@ -159,9 +157,16 @@ class PostgresLog:
     def _guard(self) -> tuple[str, int]:
         return self._fence.owner, self._fence.epoch
 
-    async def _check_fence(self, session: Session) -> None:
-        if not await session.fetch(sql.FENCE_HOLDS, *self._guard):
+    async def _check_fence(self) -> None:
+        if not await self._ask(sql.FENCE_HOLDS, *self._guard):
             raise Fenced("another process owns the shards")
+
+    async def _ask(self, statement: str, *args: Any) -> list[asyncpg.Record]:
+        """A question about what was just written: without an answer to it that is not known, and may be committed."""
+        try:
+            return await self._appender.fetch(statement, *args)
+        except Unavailable as error:
+            raise OutcomeUnknown(str(error)) from error
 
     async def _read(self, statement: str, *args: Any) -> list[asyncpg.Record]:
         async with self._reading:

@@ -10,7 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.model import Webhook
+from gateway.model import Outcome, Webhook
+from tests.simulation.manners import Manners
 
 SLACK_S = 0.002
 """Ids and retry times are in milliseconds."""
@@ -43,6 +44,8 @@ class Ledger:
         self.success_at: dict[tuple[str, str], float] = {}
         self.settled_at: dict[tuple[str, str], float] = {}
         self.seen_successful: set[tuple[str, str]] = set()
+        self.lease_until: dict[str, float] = {}
+        self.manners: dict[tuple[str, str], Manners] = {}
         self._ids_of_keys: dict[str, str] = {}
         self.tell = tell
         self._now = now
@@ -91,9 +94,14 @@ class Ledger:
     def owned(self, process: str) -> None:
         self.seen[process].owned_at = self._now()
 
-    def sent(self, process: str, pair: tuple[str, str], attempt: int) -> None:
+    def sent(self, process: str, pair: tuple[str, str]) -> None:
         """A request left the process."""
         self.sent_times[pair] += 1
+        wrong = self._manners(process, pair[1]).sends(pair[0], self._now())
+        if wrong is not None:
+            self.violated(f"{process} to {pair[1]}: {wrong}")
+        if self._now() > self.lease_until[process]:
+            self.violated(f"{process} sends {pair}, and its lease has run out")
         if pair in self.replayed:
             return
         seen = self.seen[process]
@@ -103,9 +111,25 @@ class Ledger:
         if settled_at is not None and seen.owned_at is not None and settled_at < seen.owned_at:
             self.violated(f"{process} sends {pair} again, which was settled before it took over")
 
-    def saw_success(self, process: str, pair: tuple[str, str]) -> None:
-        self.seen[process].successes.add(pair)
-        self.seen_successful.add(pair)
+    def saw(self, process: str, pair: tuple[str, str], outcome: Outcome) -> None:
+        """An attempt ended, as far as its process can tell."""
+        self._manners(process, pair[1]).sees(pair[0], outcome, self._now())
+        if outcome.ok:
+            self.seen[process].successes.add(pair)
+            self.seen_successful.add(pair)
+
+    def asked_again(self, pair: tuple[str, str]) -> None:
+        """It was replayed: from now on it may come twice, late, and out of order."""
+        self.replayed.add(pair)
+        for (_, webhook_id), manners in self.manners.items():
+            if webhook_id == pair[1]:
+                manners.replayed(pair[0])
+
+    def _manners(self, process: str, webhook_id: str) -> Manners:
+        found = self.manners.get((process, webhook_id))
+        if found is None:
+            found = self.manners[process, webhook_id] = Manners(self._webhooks[webhook_id])
+        return found
 
     # --- the targets -------------------------------------------------------------------------------------------
 

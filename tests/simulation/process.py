@@ -29,7 +29,8 @@ from gateway.loops import Loops
 from gateway.routing import Routing
 from gateway.store.log import PostgresLog
 from gateway.store.ownership import Ownership
-from tests.simulation.server import Link
+from tests.simulation import inside
+from tests.simulation.connection import Link
 from tests.simulation.switch import Answer, Push
 from tests.simulation.targets import SimulatedTransport
 
@@ -102,6 +103,12 @@ class Process:
             answer(Answer(503))
             return
         accepted.add_done_callback(lambda future: answer(_answer(future)))
+        self.loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        broken = inside.bounds(self)
+        if broken is not None:
+            self.world.ledger.violated(broken)
 
     def configured(self, webhook_id: str) -> None:
         """A webhook was changed, through this process's API."""
@@ -153,7 +160,7 @@ class Process:
         loader = parts.loader(log, clock=self.clock, limits=world.limits)
         surroundings = Surroundings(
             recorder=recorder,
-            transport=SimulatedTransport(self.loop, world.targets),
+            transport=SimulatedTransport(self.loop, world.targets, self._look),
             gate=gate,
             clock=self.clock,
             budget=Budget(world.budget_bytes),

@@ -100,8 +100,7 @@ class UnderWay:
             return
         self._is_over = True
         self._deadline.cancel()
-        if outcome.ok:
-            self._targets.ledger.saw_success(self._process.name, self.pair)
+        self._targets.ledger.saw(self._process.name, self.pair, outcome)
         answer = outcome.error if outcome.response is None else outcome.response.status
         self._targets.tell("%s sees %s of %s", self._process.name, answer, self.event_id)
         self._done(outcome)
@@ -111,23 +110,23 @@ class UnderWay:
 
 
 class SimulatedTransport:
-    """One process's; implements `gateway.delivery.transport.Transport`."""
+    """One process's; implements `gateway.delivery.transport.Transport`. `looked` is called at each request."""
 
-    def __init__(self, process: SimulatedLoop, targets: Targets) -> None:
+    def __init__(self, process: SimulatedLoop, targets: Targets, looked: Callable[[], None]) -> None:
         self.process = process
+        self.looked = looked
         self.targets = targets
 
     def pool(self, *, max_connections: int) -> SimulatedPool:
-        return SimulatedPool(self, max_connections)
+        return SimulatedPool(self)
 
     async def close(self) -> None:
         return None
 
 
 class SimulatedPool:
-    def __init__(self, transport: SimulatedTransport, max_connections: int) -> None:
+    def __init__(self, transport: SimulatedTransport) -> None:
         self._transport = transport
-        self._max_connections = max_connections
         self._under_way: set[UnderWay] = set()
         self._is_closed = False
 
@@ -136,15 +135,14 @@ class SimulatedPool:
         targets = transport.targets
         sent = UnderWay(transport.process, request, done, targets)
         self._under_way = {each for each in self._under_way if not each._is_over} | {sent}
-        if len(self._under_way) > self._max_connections:
-            targets.ledger.violated(f"{len(self._under_way)} requests at once, {self._max_connections} are allowed")
         if self._is_closed:
             transport.process.call_soon(sent.abandon)
             return
         targets.tell(
             "%s sends %s attempt %s to %s", transport.process.name, sent.event_id, sent.attempt, sent.webhook_id[-1]
         )
-        targets.ledger.sent(transport.process.name, sent.pair, sent.attempt)
+        targets.ledger.sent(transport.process.name, sent.pair)
+        transport.looked()
         targets.loop.call_later(targets.chance.random() * 0.005, targets.arrive, sent)
 
     async def close(self) -> None:

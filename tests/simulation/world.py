@@ -174,7 +174,7 @@ class World:
         """Somebody asks for one delivery once more, through the owner's API."""
         event_id, webhook_id = pair
         self.tell("%s to %s is replayed", event_id, webhook_id[-1])
-        self.ledger.replayed.add(pair)
+        self.ledger.asked_again(pair)
         wait_s = self.webhooks[webhook_id].order_wait_s
         now = self.clock.now()
         wait_until = None if wait_s is None else now + timedelta(seconds=wait_s)

@@ -249,6 +249,22 @@ async def test_a_lane_that_is_full_spills_and_returns_to_direct_in_order() -> No
         assert [event_id for event_id, _ in rig.sent] == ids
 
 
+async def test_a_return_to_direct_that_would_hold_too_much_aside_is_broken_off() -> None:
+    async with running(webhook(max_in_flight=1), limits=Limits(queue_deliveries=2)) as rig:
+        rig.lane().spill()
+        asking = rig.log.hold("remaining")
+        rig.loader.nudge()
+        await until(lambda: rig.log.calls["remaining"])
+        ids = [rig.accept("1") for _ in range(4)]
+        await rig.recorded()
+        assert sorted(event_id for _, event_id in rig.log.rows) == ids
+        asking.set()
+        for event_id in ids:
+            await rig.starts(event_id)
+            rig.end(event_id)
+        await until(lambda: not rig.log.rows and not rig.lane().backlog.spilling)
+
+
 async def test_memory_that_is_spent_by_all_lanes_together_makes_them_spill() -> None:
     async with running(webhook(max_in_flight=1)) as rig:
         rig.budget.take(rig.budget._left_bytes - 1)

@@ -1,0 +1,273 @@
+"""Gateways that are wrong in one thing each, so that the simulation can prove that it notices.
+
+The last ones bring back what it has found. Invariant: each mutant is the real gateway with one part replaced, and the
+real one passes the histories that catch it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from gateway.delivery.breaker import BreakerState
+from gateway.delivery.delivery import Delivery
+from gateway.delivery.engine import Engine
+from gateway.delivery.gate import Gate
+from gateway.delivery.lane import Lane
+from gateway.delivery.recorder import Entry, Recorder
+from gateway.delivery.watermark import Watermark
+from gateway.ingress.intake import Intake, Waiting
+from gateway.log import DeliveryRow, NewEvent
+from gateway.model import Webhook
+from gateway.store.log import PostgresLog
+from tests.simulation.backend import Backend
+from tests.simulation.database import Database, Row, Rows
+from tests.simulation.process import Parts
+from tests.simulation.server import Server
+from tests.simulation.world import Make
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    name: str
+    make: Make
+
+
+# --- accepting -------------------------------------------------------------------------------------------------------
+
+
+class AnswersBeforeTheCommit(Intake):
+    async def _commit(self, batch: list[Waiting]) -> None:
+        for waiting in batch:
+            if not waiting.answer.done():
+                waiting.answer.set_result((waiting.new.event.id, False))
+        await super()._commit(batch)
+
+
+class ForgetsDoubts(Intake):
+    def _put_back(self, batch: list[Waiting], *, doubtful: bool) -> None:
+        super()._put_back(batch, doubtful=False)
+
+
+class AnswersNothingTwice(PostgresLog):
+    """Takes what is written already for another's."""
+
+    async def append(self, batch: Sequence[NewEvent]) -> Any:
+        return [None for _ in await super().append(batch)]
+
+
+class AsksWithoutEndingTheDoubt(PostgresLog):
+    async def existing(self, event_ids: Sequence[str]) -> set[str]:
+        self._appender.pid = None
+        return await super().existing(event_ids)
+
+
+class NoOnConflict(Database):
+    def insert_event(self, row: Row) -> bool:
+        if row["id"] in self.events:
+            raise asyncpg.UniqueViolationError("duplicate key value violates unique constraint")
+        return super().insert_event(row)
+
+    def insert_attempt(self, id: str) -> bool:
+        if id in self.attempts:
+            raise asyncpg.UniqueViolationError("duplicate key value violates unique constraint")
+        return super().insert_attempt(id)
+
+
+# --- owning ----------------------------------------------------------------------------------------------------------
+
+
+class NoFence(Database):
+    def fence_holds(self, args: Sequence[Any]) -> bool:
+        return True
+
+
+class LeavesConnections(Server):
+    def _end_connections(self, backend: Backend, args: Sequence[Any]) -> Rows:
+        return []
+
+
+class TrustsTheLeaseForEver(Gate):
+    @property
+    def is_open(self) -> bool:
+        return not self._reasons - {"lease"}
+
+
+class RecoversNothingStored(Engine):
+    async def recover(self) -> int:
+        recovered = await super().recover()
+        for lane in self._lanes.values():
+            lane.backlog.spilling = False
+        return recovered
+
+
+class OneTooFar(Watermark):
+    @property
+    def value(self) -> str:
+        reached = super().value
+        return self._marks[0].last_id if self._marks else reached
+
+
+class SettlesBeforeTheCommit(Recorder):
+    def add(self, entry: Entry) -> None:
+        super().add(entry)
+        if entry.delivery is not None and entry.delivery.mark is not None:
+            entry.delivery.mark.settle()
+            entry.delivery.mark = None
+
+
+# --- delivering ------------------------------------------------------------------------------------------------------
+
+
+class WrongLanes(Engine):
+    """An engine whose lanes are of another kind."""
+
+    lane_type: type[Lane] = Lane
+
+    def webhook_changed(self, webhook: Webhook) -> None:
+        if webhook.id not in self._lanes:
+            self._lanes[webhook.id] = self._loader.lanes[webhook.id] = self.lane_type(webhook, self._around)
+        else:
+            super().webhook_changed(webhook)
+
+
+def _lanes(kind: type[Lane]) -> Make:
+    return Make(parts=Parts(engine=type(f"Engine{kind.__name__}", (WrongLanes,), {"lane_type": kind})))
+
+
+class IgnoresParkedCalls(Lane):
+    def offer(self, delivery: Delivery) -> None:
+        self.backlog._parked.clear()
+        super().offer(delivery)
+
+
+class BelievesOldLoads(Lane):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+
+        def is_outdated(row: DeliveryRow) -> bool:
+            return row.event_id in self.backlog.in_memory
+
+        self.backlog.is_outdated = is_outdated  # type: ignore[method-assign]
+
+
+class KeepsRowsOfTheDelivered(Lane):
+    def _write(self, entry: Entry, delivery: Delivery) -> None:
+        if entry.removed is not None:
+            entry = Entry(delivery, entry.attempt, recorded=entry.recorded)
+        super()._write(entry, delivery)
+
+
+class ReturnsWithoutAsking(Lane):
+    def end_return(self, left: Sequence[tuple[str, str | None]] | None) -> None:
+        super().end_return(None if left is None else [])
+
+
+class ReturnsToWhatIsGone(Lane):
+    def begin_return(self) -> bool:
+        """Notes no row that is removed meanwhile, and so believes that it is left."""
+        begins = super().begin_return()
+        if begins:
+            self.backlog._forgotten = _Forgetful()
+        return begins
+
+
+class _Forgetful(set[str]):
+    def add(self, element: str) -> None:
+        return None
+
+
+class TriesAtOnce(Lane):
+    def _verdict(self, delivery: Delivery, outcome: Any, now_s: float) -> Any:
+        state, _ = super()._verdict(delivery, outcome, now_s)
+        return state, 0.0
+
+
+class KnowsNoRest(Lane):
+    def pump(self) -> None:
+        self.breaker.state = BreakerState.CLOSED
+        super().pump()
+
+
+class StartsAnything(Lane):
+    """Knows no calls: whatever is queued may start."""
+
+    def _queue(self, delivery: Delivery, queue: Any) -> None:
+        call_key, delivery.call_key = delivery.call_key, None
+        super()._queue(delivery, queue)
+        delivery.call_key = call_key
+
+    def _succeed(self, delivery: Delivery, record: Any) -> None:
+        self._calls.setdefault(delivery.call_key or "", None)
+        super()._succeed(delivery, record)
+
+    def _fail(self, delivery: Delivery, record: Any, outcome: Any) -> None:
+        self._calls.setdefault(delivery.call_key or "", None)
+        super()._fail(delivery, record, outcome)
+
+
+# --- what the simulation has found -----------------------------------------------------------------------------------
+
+
+class RecordsOverADoubt(PostgresLog):
+    """A statement of the recorder that was given up came back after the next ones, and with it removed rows."""
+
+    async def _record(self, statement: str, *args: Any) -> Any:
+        self._record_is_undecided = False
+        return await super()._record(statement, *args)
+
+
+class AppendsAndKnowsNothing(PostgresLog):
+    """The question after an append was refused, and what had been committed was taken for not committed."""
+
+    async def _ask(self, statement: str, *args: Any) -> Any:
+        return await self._appender.fetch(statement, *args)
+
+
+class HoldsAnythingAside(Lane):
+    """A return to direct that took long held whatever came meanwhile in memory."""
+
+    def _hold_aside(self, delivery: Delivery) -> None:
+        assert self._aside is not None
+        self._queued_bytes += delivery.bytes
+        self._around.budget.take(delivery.bytes)
+        self._aside.append(delivery)
+
+
+class LoadsPastTheHeld(Database):
+    """A later event was queued behind one in memory, and passed those between in secret."""
+
+    def load_due(self, args: Sequence[Any]) -> Rows:
+        held = {id for ids in args[3] for id in ids.strip("{}").split(",")}
+        unheld = super().load_due([*args[:3], ["{}" for _ in args[3]]])
+        return [{**row, "overtakes": None if row["overtakes"] in held else row["overtakes"]} for row in unheld]
+
+
+MUTANTS = (
+    Mutant("the answer comes before the commit", Make(parts=Parts(intake=AnswersBeforeTheCommit))),
+    Mutant("a doubtful commit is forgotten", Make(parts=Parts(intake=ForgetsDoubts))),
+    Mutant("a used key is not noticed", Make(parts=Parts(log=AnswersNothingTwice))),
+    Mutant("a doubt is asked about while it may still be committed", Make(parts=Parts(log=AsksWithoutEndingTheDoubt))),
+    Mutant("ON CONFLICT is removed", Make(database=NoOnConflict)),
+    Mutant("fencing is off", Make(database=NoFence)),
+    Mutant("a take-over leaves the old connections", Make(server=LeavesConnections)),
+    Mutant("the lease is trusted for ever", Make(parts=Parts(gate=TrustsTheLeaseForEver))),
+    Mutant("recovery forgets what is stored", Make(parts=Parts(engine=RecoversNothingStored))),
+    Mutant("the watermark is one too far", Make(parts=Parts(watermark=OneTooFar))),
+    Mutant("a delivery is settled before the commit", Make(parts=Parts(recorder=SettlesBeforeTheCommit))),
+    Mutant("a parked call is ignored", _lanes(IgnoresParkedCalls)),
+    Mutant("a load from before a commit is believed", _lanes(BelievesOldLoads)),
+    Mutant("a success leaves its row", _lanes(KeepsRowsOfTheDelivered)),
+    Mutant("a lane returns without asking what is left", _lanes(ReturnsWithoutAsking)),
+    Mutant("a lane returns to what is gone", _lanes(ReturnsToWhatIsGone)),
+    Mutant("a retry does not wait", _lanes(TriesAtOnce)),
+    Mutant("the breaker never opens", _lanes(KnowsNoRest)),
+    Mutant("a lane knows no calls", _lanes(StartsAnything)),
+    Mutant("the recorder goes on over a doubt", Make(parts=Parts(log=RecordsOverADoubt))),
+    Mutant("a question after an append hides its commit", Make(parts=Parts(log=AppendsAndKnowsNothing))),
+    Mutant("a returning lane holds anything aside", _lanes(HoldsAnythingAside)),
+    Mutant("what waits behind one in memory passes those between", Make(database=LoadsPastTheHeld)),
+)
