@@ -46,8 +46,8 @@ def check_target(url: str, *, tenant_id: int, policy: EgressPolicy, rules: Itera
         findings.append(
             Finding(
                 "waiting",
-                f"Port {target.port} is not open for {target.host} yet. You can save the webhook: that asks for the "
-                "port, events are kept, and delivery starts once an operator has opened it.",
+                f"Port {target.port} is not open for {target.host} yet. Save the webhook all the same: that asks for "
+                "the port. Its events are kept, and delivered once an operator has opened it under Ports.",
                 port=target.port,
             )
         )
