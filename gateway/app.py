@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import structlog
 
@@ -77,6 +78,8 @@ GC_THRESHOLDS = (20_000, 20, 20)
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -113,7 +116,10 @@ async def serve(settings: Settings, *, on_ready: Callable[[Ready], None] | None 
         watermark = await _own(ownership, settings, stop)
         if watermark is None:
             return 0
-        gateway = await stack.enter_async_context(_gateway(settings, dsn, ownership, watermark, loops))
+        start = stack.enter_async_context(_gateway(settings, dsn, ownership, watermark, loops))
+        gateway = await _unless_stopped(asyncio.ensure_future(start), stop)
+        if gateway is None:
+            return 0
         if on_ready is not None:
             on_ready(gateway)
         log.info("ready", url=gateway.url, version=__version__)
@@ -282,11 +288,18 @@ async def _own(ownership: Ownership, settings: Settings, stop: asyncio.Future[st
     if not done:
         async with standby(settings.host, settings.port):
             await asyncio.wait({claim, stop}, return_when=asyncio.FIRST_COMPLETED)
-    if not claim.done():
-        claim.cancel()
-        await asyncio.wait({claim})
+    return await _unless_stopped(claim, stop)
+
+
+async def _unless_stopped(task: asyncio.Future[T], stop: asyncio.Future[str]) -> T | None:
+    """What a step of the start comes to; None where a signal comes first, and the step is undone."""
+    either: set[asyncio.Future[Any]] = {task, stop}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})
         return None
-    return claim.result()
+    return task.result()
 
 
 def _unready(intake: Intake, ownership: Ownership, loops: Loops) -> str | None:
