@@ -20,6 +20,7 @@ from gateway.console.assets import Assets
 from gateway.console.audit import AuditPages
 from gateway.console.calls import CallPages
 from gateway.console.door import SIGN_IN, Door
+from gateway.console.events import EventPages
 from gateway.console.figures import Figures
 from gateway.console.log_export import LogExport
 from gateway.console.logs import LogPages
@@ -61,6 +62,7 @@ class Console:
         )
         self._pages: list[Page] = [
             *OverviewPages(figures).pages(),
+            *EventPages().pages(),
             *LogPages(parts.attempts, parts.timeline, replays).pages(),
             *LogExport(parts.attempts).pages(),
             *CallPages(parts.timeline).pages(),
@@ -84,6 +86,7 @@ class Console:
         ]
 
     def add_routes(self, app: web.Application) -> None:
+        app.middlewares.append(self._door.page_for_nothing)
         self._assets.add_routes(app)
         self._sign_in.add_routes(app)
         self._door.add_pages(app, self._pages)

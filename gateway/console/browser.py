@@ -37,6 +37,11 @@ def cookie_name(request: web.Request) -> str:
     return SECURE_COOKIE if is_secure(request) else PLAIN_COOKIE
 
 
+def is_browser(request: web.Request) -> bool:
+    """Whether a person is looking: a browser asks for a page before anything else."""
+    return request.method == "GET" and request.headers.get("Accept", "").startswith("text/html")
+
+
 def origin(request: web.Request) -> str:
     """The console's own address, as this browser has it."""
     return f"{'https' if is_secure(request) else 'http'}://{request.host}"

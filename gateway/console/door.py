@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from gateway.admin.auth import Principal
-from gateway.console.browser import cookie_name, is_secure
+from gateway.console.browser import cookie_name, is_browser, is_secure
 from gateway.console.forms import Form, read_form, sentence
 from gateway.console.look import Look
 from gateway.console.sessions import AGE_LIMIT_S, Session, Sessions
@@ -68,6 +69,22 @@ class Door:
             self._sessions.close(secret)
             return None
         return session, token
+
+    @property
+    def page_for_nothing(self) -> Middleware:
+        """Where there is nothing, a browser gets a page that says so; whoever asks for JSON gets that."""
+
+        @web.middleware
+        async def respond(request: web.Request, handler: Handler) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except web.HTTPNotFound as error:
+                response = self.problem_page(request, error) if is_browser(request) else None
+                if response is None:
+                    raise
+                return response
+
+        return respond
 
     def problem_page(self, request: web.Request, error: Exception) -> web.Response | None:
         """What a person sees of an error; None for a redirect, which is an answer and no problem."""

@@ -31,7 +31,11 @@ NAVIGATION = (
     Group("", (Entry("Overview", "/"),)),
     Group(
         "Webhooks",
-        (Entry("Access Setup", "/webhooks/access"), Entry("Webhook Settings", "/webhooks/settings")),
+        (
+            Entry("Access Setup", "/webhooks/access"),
+            Entry("Webhook Settings", "/webhooks/settings"),
+            Entry("Event Catalog", "/webhooks/events"),
+        ),
     ),
     Group("Reports", (Entry("Webhooks Logs", "/reports/logs"), Entry("Replays", "/reports/replays"))),
     Group(

@@ -13,6 +13,7 @@ PATHS = (
     "/webhooks/access/new?type=api_key",
     "/webhooks/settings",
     "/webhooks/settings/new",
+    "/webhooks/events",
     "/reports/logs",
     "/reports/replays",
     "/operations/ports",

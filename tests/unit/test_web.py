@@ -34,4 +34,4 @@ def test_the_document_has_every_address_that_is_served_and_no_other() -> None:
         if route.method != "HEAD" and route.resource is not None
     }
     described = {(method, path) for path, item in document(routes)["paths"].items() for method in item}
-    assert served == described | {("get", "/openapi.json"), ("get", "/docs")}
+    assert served == described | {("get", "/openapi.json"), ("get", "/docs"), ("get", "/problems/{type}")}

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from gateway.catalog import EVENT_TYPES
 from gateway.model import Role
 from tests.integration.console.site import Shown, Site
 
@@ -15,6 +16,7 @@ PAGES = {
     "/webhooks/access/new": Role.OPERATOR,
     "/webhooks/settings": Role.VIEWER,
     "/webhooks/settings/new": Role.OPERATOR,
+    "/webhooks/events": Role.VIEWER,
     "/reports/logs": Role.VIEWER,
     "/reports/replays": Role.VIEWER,
     "/operations/ports": Role.VIEWER,
@@ -97,6 +99,22 @@ async def test_an_error_within_a_page_comes_as_a_part(site: Site) -> None:
     await site.sign_in(Role.VIEWER)
     shown = await site.get("/operations/tokens", part=True)
     assert shown.status == 403 and "<html" not in shown.html and "signed in as viewer" in shown.text
+
+
+async def test_where_there_is_nothing_a_browser_gets_a_page_and_a_program_json(site: Site) -> None:
+    page = await site.get("/webhooks", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.status == 404 and "There is no such thing" in page.text
+    check_headers(page)
+    answer = await site.get("/webhooks", headers={"Accept": "*/*"})
+    assert answer.status == 404 and answer.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_the_catalog_describes_every_field_of_every_event(site: Site) -> None:
+    await site.sign_in(Role.VIEWER)
+    shown = await site.get("/webhooks/events")
+    for event in EVENT_TYPES:
+        assert event.title in shown.text
+        assert all(field.description.replace("`", "") in shown.text for field in event.fields)
 
 
 async def test_what_only_a_page_may_send_is_refused_as_anything_else(site: Site) -> None:
