@@ -28,15 +28,23 @@ $(STAMP): requirements-dev.lock pyproject.toml
 demo: setup ## run the gateway with a simulated switch and system of record
 	@$(BIN)/gateway demo
 
+# Most tests wait more than they compute, so three files run at a time; those that compare times run alone afterwards.
+PYTEST := $(BIN)/python -m pytest
+ifeq ($(ARGS),)
+SUITE := $(PYTEST) -n 3 --dist loadfile -m "not quiet" && $(PYTEST) -m quiet
+else
+SUITE := $(PYTEST) $(ARGS)
+endif
+
 test: setup ## run the whole test suite (ARGS="-k name" is passed to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(SUITE)
 
 check: setup ## what CI runs: format, lint, types, import layers, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(ARGS)
+	$(SUITE)
 
 format: setup ## put the code into shape
 	$(BIN)/ruff format .
@@ -51,10 +59,10 @@ torture: setup ## kill it under load, again and again, and compare both ledgers
 	$(BIN)/python -m tests.acceptance.torture $(ARGS)
 	$(BIN)/python -m pytest --long $(TROUBLES)
 
-SEEDS ?= 1000
+HISTORIES ?= 100000
 
-simulate: setup ## run the pipeline through SEEDS random courses of events under a simulated clock
-	$(BIN)/python -m pytest -q -k chance tests/unit/delivery --seeds $(SEEDS) $(ARGS)
+simulate: setup ## live through HISTORIES random histories under a simulated clock, database and network
+	$(BIN)/python -m tests.simulation --histories $(HISTORIES) $(ARGS)
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

@@ -24,7 +24,7 @@ NOISE_MS = 50.0
 GROWTH_BYTES = 50 * 1024 * 1024
 DRAIN_S = 10.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.quiet, pytest.mark.timeout(300)]
 
 
 async def test_healthy_webhooks_do_not_notice_hostile_ones(tmp_path: Path, long: bool) -> None:

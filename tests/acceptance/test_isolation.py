@@ -19,6 +19,7 @@ NOISE_MS = 25.0
 
 
 @pytest.mark.slow
+@pytest.mark.quiet
 @pytest.mark.timeout(240)
 async def test_a_hanging_target_slows_no_other_webhook(tmp_path: Path) -> None:
     async with RecordTarget() as target:

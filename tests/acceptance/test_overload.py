@@ -31,7 +31,7 @@ MEMORY_BYTES = 300 * 1024 * 1024
 NOISE_MS = 50.0
 BREAKER_MAX_S = 60.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.quiet, pytest.mark.timeout(900)]
 
 
 async def test_a_dead_target_with_a_backlog_is_not_noticed_and_catches_up_in_order(tmp_path: Path, long: bool) -> None:
