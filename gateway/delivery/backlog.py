@@ -121,6 +121,8 @@ class Backlog:
         for event_id, call_key in left:
             if event_id not in forgotten:
                 self._add(event_id, call_key)
+        if len(self._rows) > self._limits.parked_rows:  # with what was written meanwhile
+            self.spill()
 
     def _add(self, event_id: str, call_key: str | None) -> None:
         if (self.spilling and self._forgotten is None) or event_id in self._rows:

@@ -24,6 +24,8 @@ from gateway.store.session import Connect, Session
 
 IDEMPOTENCY_TTL = timedelta(days=3)
 READ_TIMEOUT_S = 30.0
+ANY_LOG = "gateway % log"
+"""What the connections of all processes' logs are called (as a pattern): whoever becomes the owner ends them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class PostgresLog:
     """Implements `gateway.log.EventLog`. Appending, recording and reading have a connection each."""
 
     def __init__(self, dsn: str, *, fence: Fence, write_timeout_s: float, connect: Connect = asyncpg.connect) -> None:
-        name = application_name(fence.owner)
+        name = f"gateway {fence.owner} log"
         self._fence = fence
         self._appender = Session(dsn, name=name, timeout_s=write_timeout_s, connect=connect)
         self._recorder = Session(dsn, name=name, timeout_s=write_timeout_s, connect=connect)
@@ -174,11 +176,6 @@ class PostgresLog:
                 return await self._reader.fetch(statement, *args)
             except OutcomeUnknown as error:  # a read leaves nothing in doubt
                 raise Unavailable(str(error)) from error
-
-
-def application_name(owner: str) -> str:
-    """The name under which all connections of one gateway process are found and ended by its successor."""
-    return f"gateway {owner}"
 
 
 def _duplicate(new: NewEvent, first: dict[tuple[int, str | None], tuple[str, bytes]]) -> Duplicate | None:

@@ -15,7 +15,7 @@ import structlog
 from gateway.clock import Clock
 from gateway.errors import Fenced, Unavailable
 from gateway.log import OutcomeUnknown
-from gateway.store.log import Fence, application_name
+from gateway.store.log import ANY_LOG, Fence
 from gateway.store.session import Connect, Session
 
 LEASE_S = 10.0
@@ -41,8 +41,9 @@ _TAKE = """
 UPDATE shards SET owner = $1, epoch = epoch + 1, expires_at = clock_timestamp() + make_interval(secs => $2)
 RETURNING epoch, watermark
 """
+# Of whichever owner: the one before may have died between raising the epoch and ending those of the one before it.
 _END_CONNECTIONS = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE $1
 """
 _RENEW = """
 UPDATE shards SET watermark = greatest(watermark, $4::uuid),
@@ -63,7 +64,7 @@ class Ownership:
     def __init__(self, dsn: str, *, owner: str, clock: Clock | None = None, connect: Connect = asyncpg.connect) -> None:
         self._owner = owner
         self._monotonic_s = (clock or Clock()).monotonic_s
-        self._session = Session(dsn, name=application_name(owner), timeout_s=LEASE_S / 4, connect=connect)
+        self._session = Session(dsn, name=f"gateway {owner}", timeout_s=LEASE_S / 4, connect=connect)
         self._locked_pid: int | None = None
         self._epoch = 0
         self._valid_until = 0.0
@@ -111,13 +112,12 @@ class Ownership:
         rows = await self._session.fetch(_TAKE, self._owner, LEASE_S)
         self._epoch = rows[0]["epoch"]
         self._valid_until = asked_at + LEASE_S
-        if state["owner"] is not None:
-            await self._end_connections(state["owner"])
+        await self._end_connections()
         log.info("owner", epoch=self._epoch, before=state["owner"])
         return str(min(row["watermark"] for row in rows))
 
-    async def _end_connections(self, owner: str) -> None:
-        while await self._session.fetch(_END_CONNECTIONS, application_name(owner)):  # noqa: ASYNC110
+    async def _end_connections(self) -> None:
+        while await self._session.fetch(_END_CONNECTIONS, ANY_LOG):  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # they end by themselves now; nothing tells when
 
     async def renew(self, watermark: str) -> None:

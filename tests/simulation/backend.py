@@ -48,7 +48,7 @@ class Backend:
             return
         snapshot: Any = None
         if statement in READS:
-            snapshot = READS[statement](server.database, args)
+            snapshot = getattr(server.database, READS[statement])(args)
         elif statement in WRITES:
             snapshot = server.database.fence_holds(args)
         delay_s = server.latency_s()

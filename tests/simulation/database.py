@@ -7,7 +7,7 @@ what it changes at its commit, which may be much later. Invariant: what is commi
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +50,9 @@ class Database:
 
     def fence_holds(self, args: Sequence[Any]) -> bool:
         return bool(self.owner == args[0] and self.epoch == args[1])
+
+    def fence(self, args: Sequence[Any]) -> Rows:
+        return [{}] if self.fence_holds(args) else []
 
     # --- the intake's ------------------------------------------------------------------------------------------
 
@@ -206,18 +209,15 @@ class Database:
         return [{"id": self.event_ids[-1]}] if self.event_ids else []
 
 
-Read = Callable[[Database, Sequence[Any]], Rows]
-Write = Callable[[Database, Sequence[Any], bool], Rows]
-
-READS: dict[str, Read] = {
-    sql.FENCE_HOLDS: lambda db, args: [{}] if db.fence_holds(args) else [],
-    sql.FIRST_USES: Database.first_uses,
-    sql.EXISTING: Database.existing,
-    sql.READ_UNSETTLED: Database.read_unsettled,
-    sql.LOAD_DUE: Database.load_due,
-    sql.REMAINING: Database.remaining,
-    sql.WITH_BACKLOG: Database.with_backlog,
-    sql.LAST_EVENT_ID: Database.last_event_id,
+READS: dict[str, str] = {
+    sql.FENCE_HOLDS: "fence",
+    sql.FIRST_USES: "first_uses",
+    sql.EXISTING: "existing",
+    sql.READ_UNSETTLED: "read_unsettled",
+    sql.LOAD_DUE: "load_due",
+    sql.REMAINING: "remaining",
+    sql.WITH_BACKLOG: "with_backlog",
+    sql.LAST_EVENT_ID: "last_event_id",
 }
 WRITES: dict[str, str] = {
     sql.APPEND: "append",

@@ -41,17 +41,17 @@ def _lane_bounds(lane: Lane) -> str | None:
         return f"{lane._queued_bytes} bytes are queued"
     if lane._aside is not None and len(lane._aside) > limits.queue_deliveries:
         return f"{len(lane._aside)} deliveries are held aside"
-    if len(lane.backlog._rows) > max(limits.parked_rows, limits.return_rows):
+    if len(lane.backlog._rows) > limits.parked_rows:
         return f"{len(lane.backlog._rows)} rows are remembered"
     return None
 
 
-def nothing_is_left(ledger: Ledger, process: Process) -> None:
-    """The owner, once everything is quiet: its memory holds no delivery, and owes no bytes."""
+def left_over(process: Process) -> str | None:
+    """What the owner still holds once everything is quiet: no delivery, no entry, no bytes should be left."""
     engine, recorder = process.engine, process.recorder
     assert engine is not None and recorder is not None
     if recorder.backlog:
-        ledger.violated(f"{process.name}: {recorder.backlog} entries are not committed")
+        return f"{process.name}: {recorder.backlog} entries are not committed"
     for webhook_id in process.world.webhooks:
         lane = engine.lane(webhook_id)
         assert lane is not None
@@ -67,7 +67,8 @@ def nothing_is_left(ledger: Ledger, process: Process) -> None:
             "aside": len(lane._aside or ()),
         }
         if any(left.values()):
-            ledger.violated(f"{process.name}, webhook {webhook_id[-1]}: there is left {left}")
+            return f"{process.name}, webhook {webhook_id[-1]}: there is left {left}"
+    return None
 
 
 def no_task_is_left(ledger: Ledger, process: Process) -> None:

@@ -27,6 +27,7 @@ class Manners:
         self._replayed: set[str] = set()
         self._down_in_a_row = 0
         self._rests_until = 0.0
+        self._probe: str | None = None
         self._in_flight = 0
 
     def sends(self, event_id: str, now: float) -> str | None:
@@ -37,8 +38,10 @@ class Manners:
             return f"more than {rate} requests a second"
         if now < self._not_before.get(event_id, 0.0) - SLACK_S:
             return f"{event_id} is tried again {self._not_before[event_id] - now:.3f} s too early"
-        if self._down_in_a_row >= FAILURES_IN_A_ROW and (self._in_flight > 1 or now < self._rests_until - SLACK_S):
-            return f"{event_id} is sent while the target has its rest"
+        if self._down_in_a_row >= FAILURES_IN_A_ROW:
+            if self._in_flight > 1 or now < self._rests_until - SLACK_S:
+                return f"{event_id} is sent while the target has its rest"
+            self._probe = event_id
         return None
 
     def sees(self, event_id: str, outcome: Outcome, now: float) -> None:
@@ -61,8 +64,8 @@ class Manners:
             self._not_before[event_id] = now + wait_s
         if target_is_down(outcome):
             self._down_in_a_row += 1
-            if self._down_in_a_row >= FAILURES_IN_A_ROW:
-                self._rests_until = now + FIRST_COOLDOWN_S
+            if self._down_in_a_row == FAILURES_IN_A_ROW or self._probe == event_id:
+                self._rests_until = now + FIRST_COOLDOWN_S  # what else was under way does not lengthen it
         else:
             self._down_in_a_row = 0
 

@@ -32,8 +32,11 @@ from tests.simulation.world import Make
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
+    """`within` is how many histories are enough to catch it."""
+
     name: str
     make: Make
+    within: int = 300
 
 
 # --- accepting -------------------------------------------------------------------------------------------------------
@@ -241,9 +244,10 @@ class LoadsPastTheHeld(Database):
     """A later event was queued behind one in memory, and passed those between in secret."""
 
     def load_due(self, args: Sequence[Any]) -> Rows:
-        held = {id for ids in args[3] for id in ids.strip("{}").split(",")}
-        unheld = super().load_due([*args[:3], ["{}" for _ in args[3]]])
-        return [{**row, "overtakes": None if row["overtakes"] in held else row["overtakes"]} for row in unheld]
+        in_memory = {id for ids in args[3] for id in ids.strip("{}").split(",")}
+        found = super().load_due([*args[:3], ["{}" for _ in args[3]]])
+        in_memory |= {row["event_id"] for row in found}
+        return [{**row, "overtakes": None if row["overtakes"] in in_memory else row["overtakes"]} for row in found]
 
 
 MUTANTS = (

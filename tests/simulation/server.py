@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
@@ -104,9 +105,7 @@ class Server:
         return self._terminate([each for each in self.backends.values() if each.pid == self.lock_pid])
 
     def _end_connections(self, backend: Backend, args: Sequence[Any]) -> Rows:
-        return self._terminate(
-            [each for each in self.backends.values() if each.name == args[0] and each is not backend]
-        )
+        return self._terminate([each for each in self.backends.values() if like(each.name, args[0])])
 
     def _end_backend(self, backend: Backend, args: Sequence[Any]) -> Rows:
         return self._terminate([each for each in self.backends.values() if each.pid == args[0]])
@@ -167,3 +166,8 @@ _OWN: dict[str, str] = {
     own._RELEASE: "_release",
     sql.END_BACKEND: "_end_backend",
 }
+
+
+def like(name: str, pattern: str) -> bool:
+    """SQL's, as far as it is used: % stands for anything."""
+    return fnmatchcase(name, pattern.replace("%", "*"))

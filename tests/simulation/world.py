@@ -194,16 +194,18 @@ class World:
             self.targets.moods[webhook_id] = Mood()
             self.set_state(webhook_id, WebhookState.ACTIVE)
 
-    @property
-    def is_quiet(self) -> bool:
-        """Everything was answered, delivered and recorded, and the watermark has come to the end."""
+    def noise(self) -> str | None:
+        """What is not settled, not recorded, not answered, or left over; None once all is quiet."""
         db = self.database
-        return (
-            self.switch.open == 0
-            and db.watermark == max(db.event_ids, default=db.watermark)
-            and not self.ledger.open_pairs()
-            and not any(db.waiting(webhook_id) for webhook_id in self.webhooks)
-        )
+        pairs = self.ledger.open_pairs()
+        if self.switch.open or pairs:
+            return f"{self.switch.open} pushes and {pairs} are open"
+        if rows := [row for webhook_id in self.webhooks for row in db.waiting(webhook_id)]:
+            return f"there are rows of {[(row['event_id'], row['webhook_id']) for row in rows]}"
+        if db.event_ids and db.watermark != db.event_ids[-1]:
+            return f"the watermark is at {db.watermark}"
+        owners = [process for process in self.processes if process.name == db.owner and process.is_ready]
+        return inside.left_over(owners[0]) if owners else "nobody owns the shards"
 
     def bury(self) -> None:
         self.kernel.bury([process.loop for process in self.all])
