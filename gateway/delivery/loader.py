@@ -73,6 +73,7 @@ class Loader:
         finally:
             for backlog in loading:
                 backlog.end_load()
+        caught_up: list[Lane] = []
         for want in wants:
             lane = self.lanes.get(want.webhook_id)
             if lane is None:
@@ -80,7 +81,10 @@ class Loader:
             lane.pump()
             if brought[want.webhook_id] >= want.room + len(want.held):
                 lane.backlog.load_now = True
-            elif lane.backlog.spilling and lane.begin_return():
+            elif lane.backlog.spilling:
+                caught_up.append(lane)
+        for lane in caught_up:  # after all are under way: the store may fail here
+            if lane.begin_return():
                 await self._return(lane, recorder)
 
     def _wants(self, now: float) -> list[Want]:

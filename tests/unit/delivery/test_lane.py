@@ -9,8 +9,9 @@ import pytest
 
 from gateway.delivery.breaker import FAILURES_IN_A_ROW, Breaker, BreakerState
 from gateway.delivery.limits import Limits
+from gateway.errors import Unavailable
 from gateway.model import DeliveryState, WebhookState
-from tests.memory_log import MemoryLog
+from tests.memory_log import Fault, MemoryLog
 from tests.unit.delivery.rig import SCHEDULE_S, Rig, answer, running, until, webhook
 
 ID = webhook().id
@@ -263,6 +264,25 @@ async def test_a_return_to_direct_that_would_hold_too_much_aside_is_broken_off()
             await rig.starts(event_id)
             rig.end(event_id)
         await until(lambda: not rig.log.rows and not rig.lane().backlog.spilling)
+
+
+async def test_what_was_loaded_starts_although_the_return_of_another_lane_fails() -> None:
+    """The incident (found by the simulation): it lay in its lane, which was full and so not looked after again."""
+    one, other = webhook(), webhook("00000000-0000-7000-8000-000000000002")
+    async with running(one, other, limits=Limits(retries=1)) as rig:
+        for each in (one, other):
+            rig.lane(each.id).spill()
+        event_id = rig.accept(None, other.id)
+        await rig.starts(event_id)
+        rig.fail(event_id)
+        await rig.recorded()
+        rig.lane(one.id).spill()
+        rig.lane(other.id).spill()
+        rig.log.faults["remaining"].extend([Fault(Unavailable("the database is away"))] * 2)
+        rig.advance(SCHEDULE_S[0] * 2)
+        await rig.starts(event_id)
+        rig.end(event_id)
+        await until(lambda: not rig.log.rows)
 
 
 async def test_memory_that_is_spent_by_all_lanes_together_makes_them_spill() -> None:
