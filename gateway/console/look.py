@@ -55,7 +55,7 @@ class Look:
 def page_headers(nonce: str) -> dict[str, str]:
     """What a browser may do with a page: run our own scripts, and send forms to nobody but us."""
     policy = (
-        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
     )
     return {

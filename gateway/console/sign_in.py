@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import structlog
 from aiohttp import web
 
 from gateway.console.browser import is_private
@@ -20,6 +21,8 @@ from gateway.http import Handler
 from gateway.ingress.tokens import TokenBook
 from gateway.model import Role, Token
 from gateway.registry import Registry
+
+log = structlog.get_logger(__name__)
 
 USED_CODE = "This link was used before, or is older than 15 minutes. Sign in with a token."
 
@@ -88,6 +91,7 @@ class SignIn:
             status=303, headers={"Location": _inside(form.text("next")), "Cache-Control": "no-store"}
         )
         self._door.open_session(request, response, token)
+        log.info("signed_in", token=token.prefix, role=token.role)
         return response
 
     def _refused(self, request: web.Request, form: Form, why: str) -> web.Response:

@@ -25,7 +25,7 @@ from gateway.console.words import webhook_title
 from gateway.egress.policy import EgressPolicy
 from gateway.errors import Problem
 from gateway.http import parse
-from gateway.model import Access, Role, Webhook, WebhookState
+from gateway.model import DEFAULT_TENANT, Access, Role, Webhook, WebhookState
 from gateway.registry import Registry, WebhookChanges
 from gateway.store.attempt_log import AttemptLog
 
@@ -197,7 +197,8 @@ class WebhookPages:
         if webhook is not None and visit.who.sees(webhook.tenant_id):
             tenant_id = webhook.tenant_id
         else:
-            tenant_id = visit.who.tenant_id or self._registry.tenants()[0].id
+            named = self._registry.tenant(visit.form.text("tenant") or DEFAULT_TENANT)
+            tenant_id = visit.who.tenant_id or (named or self._registry.tenants()[0]).id
         return check_target(url, tenant_id=tenant_id, policy=self._policy, rules=self._registry.ports())
 
     def _accesses(self, tenant_id: int | None) -> list[Access]:
