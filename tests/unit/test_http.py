@@ -70,7 +70,7 @@ async def test_an_unforeseen_error_is_500_and_its_words_reach_neither_caller_nor
         status, body, _ = await asked(handler)
     assert (status, body["type"]) == (500, "/problems/internal")
     assert "t0psecret" not in repr(body) + repr(logged)
-    assert logged[0]["error"] == "ValueError" and "test_http.py" in logged[0]["at"]
+    assert logged[0]["error"] == "ValueError" and "test_http.py" in logged[0]["place"]
 
 
 @pytest.mark.parametrize(
