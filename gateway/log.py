@@ -128,7 +128,10 @@ class EventLog(Protocol):
         """
 
     async def read_unsettled(self, after_id: str, limit: int) -> list[Unsettled]:
-        """The unsettled events above an id, oldest first; fewer than `limit` read means that the end is reached."""
+        """The unsettled events above an id, oldest first; fewer than `limit` read means that the end is reached.
+
+        Raises `Fenced` rather than tell of what another process delivers now; so does `load_due`.
+        """
 
     async def load_due(self, wants: Sequence[Want], now: datetime) -> list[Due]:
         """Due deliveries for lanes, those that are held included: of each call the first unsettled one, and those

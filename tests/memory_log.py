@@ -162,7 +162,7 @@ class MemoryLog:
         await asyncio.sleep(self.latency_s)
         if not reads:
             await self._held(operation)
-        if self.is_fenced and operation in ("append", "record"):
+        if self.is_fenced and operation in ("append", "record", "read_unsettled", "load_due"):
             raise Fenced("another process owns the shards")
         fault = self.faults[operation].popleft() if self.faults[operation] else None
         if fault is not None and fault.error is not None and not fault.applied:

@@ -125,11 +125,11 @@ class PostgresLog:
         return rows
 
     async def read_unsettled(self, after_id: str, limit: int) -> list[Unsettled]:
-        rows = await self._read(sql.READ_UNSETTLED, after_id, limit)
+        rows = await self._read_owned(sql.READ_UNSETTLED, after_id, limit)
         return [Unsettled(_event(row), tuple(map(str, row["open_ids"]))) for row in rows]
 
     async def load_due(self, wants: Sequence[Want], now: datetime) -> list[Due]:
-        rows = await self._read(
+        rows = await self._read_owned(
             sql.LOAD_DUE,
             [want.webhook_id for want in wants],
             [want.room + len(want.held) for want in wants],
@@ -169,6 +169,13 @@ class PostgresLog:
             return await self._appender.fetch(statement, *args)
         except Unavailable as error:
             raise OutcomeUnknown(str(error)) from error
+
+    async def _read_owned(self, statement: str, *args: Any) -> list[asyncpg.Record]:
+        """Read what is to be delivered: by nobody but the owner. One that is the owner now was it then."""
+        rows = await self._read(statement, *args)
+        if rows and not await self._read(sql.FENCE_HOLDS, *self._guard):
+            raise Fenced("another process owns the shards")
+        return rows
 
     async def _read(self, statement: str, *args: Any) -> list[asyncpg.Record]:
         async with self._reading:

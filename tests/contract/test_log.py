@@ -203,6 +203,18 @@ async def test_due_rows_come_with_their_events_oldest_first_and_no_more_than_the
     assert first.event == events[0] and first.row == row(events[0]) and first.overtakes is None
 
 
+async def test_one_that_is_fenced_is_not_told_of_what_another_delivers(subject: Subject) -> None:
+    """Found by the simulation: cut off, and its lock lost, it read what its successor had accepted, and sent it too."""
+    stored, unsettled = event(), event()
+    await appended(subject.log, stored, unsettled)
+    await subject.log.record([], changed=[row(stored)])
+    await subject.fence()
+    with pytest.raises(Fenced):
+        await due(subject.log)
+    with pytest.raises(Fenced):
+        await subject.log.read_unsettled(ZERO_ID, 10)
+
+
 async def test_what_is_not_due_failed_or_anothers_is_not_loaded(log: EventLog) -> None:
     later, failed, foreign = event(), event(), event()
     await appended(log, later, failed, foreign)
