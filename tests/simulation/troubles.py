@@ -80,7 +80,7 @@ def _bad_weather(world: World, chance: Random, at_s: float) -> float:
         lost_before=chance.choice((0.0, 0.0, 0.05, 0.2)),
         lost_after=chance.choice((0.0, 0.0, 0.05, 0.2)),
         stalled=chance.choice((0.0, 0.0, 0.03, 0.1)),
-        refused=chance.choice((0.0, 0.0, 0.0, 0.1)),
+        refused=chance.choice((0.0, 0.0, 0.1, 1.0)),
     )
     for_s = chance.choice((0.5, 2.0, 5.0))
 
