@@ -1,4 +1,4 @@
-"""What every log must do: the one on PostgreSQL, and the one in memory that the loops are tested on."""
+"""What every log must do: the one on PostgreSQL, the same on the simulated one, and the one in memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -17,8 +18,9 @@ from gateway.model import DeliveryState, Event, shard_of
 from gateway.store.log import PostgresLog
 from gateway.store.ownership import Ownership
 from gateway.store.partitions import make_partitions
-from gateway.store.session import Session
+from gateway.store.session import Connect, Session
 from tests.memory_log import MemoryLog
+from tests.simulation.live import LivePostgres
 
 HOOK, OTHER = "00000000-0000-7000-8000-00000000000a", "00000000-0000-7000-8000-00000000000b"
 NOW = datetime.now(UTC)
@@ -33,15 +35,15 @@ class Subject:
     fence: Callable[[], Awaitable[None]]
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def dsn(request: pytest.FixtureRequest) -> str | None:
-    """A database for the log that needs one."""
-    return None if request.param == "memory" else str(request.getfixturevalue("database"))
+@pytest.fixture(params=["memory", "simulated", "postgres"])
+def dsn(request: pytest.FixtureRequest) -> str:
+    """A database for the log that needs one, and a word for each that does not."""
+    return str(request.getfixturevalue("database") if request.param == "postgres" else request.param)
 
 
 @pytest.fixture
-async def subject(dsn: str | None) -> AsyncIterator[Subject]:
-    if dsn is None:
+async def subject(dsn: str) -> AsyncIterator[Subject]:
+    if dsn == "memory":
         memory = MemoryLog()
 
         async def fence_memory() -> None:
@@ -49,12 +51,16 @@ async def subject(dsn: str | None) -> AsyncIterator[Subject]:
 
         yield Subject(memory, fence_memory)
         return
-    ownership, successor = Ownership(dsn, owner="one"), Ownership(dsn, owner="two")
-    tables = Session(dsn, name="test", timeout_s=5)
-    await make_partitions(tables, NOW.date())
-    await tables.close()
+    connect: Connect = asyncpg.connect
+    if dsn == "simulated":
+        connect = LivePostgres().connect
+    else:
+        tables = Session(dsn, name="test", timeout_s=5)
+        await make_partitions(tables, NOW.date())
+        await tables.close()
+    ownership, successor = (Ownership(dsn, owner=owner, connect=connect) for owner in ("one", "two"))
     await ownership.own()
-    log = PostgresLog(dsn, fence=ownership.fence, write_timeout_s=5)
+    log = PostgresLog(dsn, fence=ownership.fence, write_timeout_s=5, connect=connect)
 
     async def fence_postgres() -> None:
         await ownership.release()
