@@ -23,7 +23,6 @@ from gateway.delivery.delivery import Delivery
 from gateway.delivery.gate import Gate
 from gateway.delivery.lane_state import LaneState
 from gateway.delivery.limits import Limits
-from gateway.delivery.rate import RateLimit
 from gateway.delivery.recorder import Entry, Recorder
 from gateway.delivery.request import Built, Wire
 from gateway.delivery.retry import next_wait_s, parse_retry_after
@@ -33,6 +32,7 @@ from gateway.errors import GatewayError
 from gateway.ids import IdSource
 from gateway.log import AttemptRecord, Due
 from gateway.model import DeliveryState, ErrorKind, Outcome, Webhook, WebhookState
+from gateway.rate import RateLimit
 from gateway.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.rate import RateLimit
+from gateway.rate import RateLimit
 
 
 def test_a_burst_of_a_second_starts_at_once_and_the_next_waits_its_share() -> None:
