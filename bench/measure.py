@@ -59,6 +59,13 @@ class Measurement:
     def ratio_to_floor(self) -> float | None:
         return self.gateway_us_per_event / self.floor_us_per_event if self.floor_us_per_event else None
 
+    @property
+    def all_to_floor(self) -> float | None:
+        """The same with PostgreSQL's share."""
+        if not self.floor_us_per_event:
+            return None
+        return (self.gateway_us_per_event + self.postgres_us_per_event) / self.floor_us_per_event
+
 
 @dataclass(frozen=True, slots=True)
 class Costs:

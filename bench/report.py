@@ -25,6 +25,8 @@ BASELINE = RESULTS / "baseline.json"
 LATEST = RESULTS / "latest.json"
 DISTURBED = 0.05
 """From this share of the machine on, other programs have spoilt the figures."""
+LOW = 100
+"""Notes below this are shown with a decimal."""
 NOTABLE = 0.1
 """A change by less than this share is noise on most machines, and is shown dimmed."""
 
@@ -42,6 +44,7 @@ def document(measurements: Mapping[str, Measurement], seconds: float) -> dict[st
                 "events_per_s": taken.events_per_s,
                 "deliveries_per_s": taken.deliveries_per_s,
                 "ratio_to_floor": taken.ratio_to_floor,
+                "all_to_floor": taken.all_to_floor,
             }
             for name, taken in measurements.items()
         },
@@ -78,6 +81,7 @@ def table(
         "gateway",
         "postgres",
         "÷ floor",
+        "both ÷",
         "p50",
         "p99",
         "p99.9",
@@ -90,14 +94,14 @@ def table(
     earlier = (baseline or {}).get("scenarios", {})
     for name, taken in measurements.items():
         old = earlier.get(name, {})
-        ratio = taken.ratio_to_floor
+        ratios = (taken.ratio_to_floor, taken.all_to_floor)
         shown.add_row(
             titles[name],
             f"{taken.events_per_s:,.0f}{_change(taken.events_per_s, old.get('events_per_s'), more_is_better=True)}",
             f"{taken.deliveries_per_s:,.0f}",
             f"{taken.gateway_us_per_event:.0f}{_change(taken.gateway_us_per_event, old.get('gateway_us_per_event'))}",
             f"{taken.postgres_us_per_event:.0f}",
-            "" if ratio is None else f"{ratio:.2f}",
+            *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
             *(f"{taken.lag_ms[key]:.1f}" if taken.lag_ms else "–" for key in ("p50", "p99", "p999")),
             f"{taken.peak_memory_mb:.0f}",
             f"[yellow]{taken.others:.0%}[/yellow]" if taken.others > DISTURBED else f"{taken.others:.0%}",
@@ -111,7 +115,7 @@ def _notes(taken: Measurement) -> str:
     parts = [f"{taken.duplicates}, {taken.overtaken}"]
     if taken.refused:
         parts.append(f"refused {taken.refused}")
-    parts += [f"{name} {value:,.0f}" for name, value in taken.notes.items()]
+    parts += [f"{name} {value:,.1f}" if value < LOW else f"{name} {value:,.0f}" for name, value in taken.notes.items()]
     return "; ".join(parts)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from bench.scenario import BATCH, Scenario
-from bench.speed import lag, many, throughput
+from bench.speed import accept, lag, many, throughput
 from bench.trouble import backlog, one_failing, one_hanging, restart, slow_target
 
 SCENARIOS = (
@@ -19,6 +19,7 @@ SCENARIOS = (
     Scenario("batch-1", "batches of 100, 1 webhook", partial(throughput, batch=BATCH)),
     Scenario("batch-3", "batches of 100, 3 webhooks", partial(throughput, webhooks=3, batch=BATCH)),
     Scenario("batch-10", "batches of 100, 10 webhooks", partial(throughput, webhooks=10, batch=BATCH)),
+    Scenario("accept-batch", "batches of 100, accepted only", partial(accept, batch=BATCH)),
     Scenario("tls-1", "single pushes, 1 webhook over TLS", partial(throughput, tls=True)),
     Scenario("many-even", "1,000 webhooks, evenly", partial(many, skew=0.0)),
     Scenario("many-skewed", "1,000 webhooks, skewed", partial(many, skew=1.0)),

@@ -51,6 +51,17 @@ async def throughput(
         return await beside_floor(run.rig, target, floor.pid, load, taken=taken, fan_out=webhooks)
 
 
+async def accept(run: Run, *, batch: int) -> Measurement:
+    """No webhook at all: what it costs to take events in and commit them."""
+    async with AsyncExitStack() as stack:
+        target = await run.rig.target(stack)
+        gateway = await run.rig.gateway(stack, target)
+        shape: dict[str, Any] = {"batch": batch, "connections": BATCH_CONNECTIONS}
+        await warm_up(run, gateway, target, fan_out=0, **shape)
+        taken, _ = await measure(run.rig, gateway, target, plan(gateway, run.seconds, **shape), fan_out=0)
+        return taken
+
+
 async def lag(run: Run, *, rate_per_s: float | None) -> Measurement:
     """A steady rate, arrivals at random; None is half of full speed."""
     rate_per_s = rate_per_s or _full_speed_per_s(run) / 2

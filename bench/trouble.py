@@ -19,6 +19,7 @@ BACKLOG_EVENTS = 200_000
 QUICK_BACKLOG_EVENTS = 20_000
 BACKLOG_S = 40.0
 """A backlog that is not complete by then stays smaller; the notes say how large it was."""
+STEADY_PER_S = 1000.0
 RECOVERED_EVENTS = 100_000
 RETRY_SOON = ",".join(["1s"] + ["2s"] * 98)
 """So that a drain is bound by the gateway, and not by waits of hours that the default schedule makes."""
@@ -61,26 +62,41 @@ async def one_hanging(run: Run, *, seconds: float | None = None) -> Measurement:
 
 
 async def backlog(run: Run) -> Measurement:
-    """A dead webhook gathers a backlog beside two healthy ones; then it comes back and everything is delivered."""
+    """A dead webhook gathers a backlog beside two healthy ones; then it comes back and everything is delivered.
+
+    The healthy ones' lag at a steady rate is taken while the third still answers, and again beside the whole backlog.
+    """
     events = QUICK_BACKLOG_EVENTS if run.quick else BACKLOG_EVENTS
     async with AsyncExitStack() as stack:
         target = await run.rig.target(stack)
         gateway = await run.rig.gateway(stack, target, environment={"GATEWAY_RETRY_SCHEDULE": RETRY_SOON})
         for name in ("dead", "healthy-1", "healthy-2"):
             await add_webhook(gateway, target.url(f"/t/{name}"), max_in_flight=64)
+        steady = plan(gateway, run.seconds / 2, rate_per_s=STEADY_PER_S, poisson=True)
+        alone, _ = await measure(run.rig, gateway, target, steady, fan_out=3)
         await target.set("/t/dead", failure_rate=1.0, failure_status=503)
         load = plan(gateway, BACKLOG_S, batch=BATCH, connections=BATCH_CONNECTIONS, max_events=events)
         taken, _ = await measure(run.rig, gateway, target, load, fan_out=2)
+        beside, _ = await measure(run.rig, gateway, target, steady, fan_out=2)
+        held = taken.events + beside.events
+        await target.reset()
         await target.set("/t/dead", failure_rate=0.0)
-        drain_s = await _timed(drained(target, taken.events * 3))
+        drain_s = await _timed(drained(target, held))
         stats = await target.stats()
         return replace(
             taken,
-            missing=taken.events * 3 - stats["delivered"],
-            overtaken=stats["overtaken"],
-            duplicates=stats["duplicates"],
+            missing=taken.missing + beside.missing + held - stats["delivered"],
+            overtaken=taken.overtaken + beside.overtaken + stats["overtaken"],
+            duplicates=taken.duplicates + beside.duplicates + stats["duplicates"],
             peak_memory_mb=machine.peak_memory_mb(gateway.pid),
-            notes={**taken.notes, "backlog": taken.events, "drained_per_s": taken.events / drain_s},
+            others=max(taken.others, alone.others, beside.others),
+            notes={
+                **taken.notes,
+                "backlog": held,
+                "drained_per_s": held / drain_s,
+                "steady_p99_ms": alone.lag_ms["p99"],
+                "beside_it_p99_ms": beside.lag_ms["p99"],
+            },
         )
 
 
