@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, Page
 
+from tests.browser.window import Notes, chromium, new_page, open_browser
 from tests.integration.console.site import Site, open_site
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-DESKTOP = ViewportSize(width=1280, height=800)
-PHONE = ViewportSize(width=390, height=844)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = not any(shutil.which(name) for name in NAMES)
     skip = pytest.mark.skip(reason="no Chromium on this machine; on Debian: apt-get install chromium")
+    missing = chromium() is None
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
@@ -28,51 +23,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Viewer:
-    """A browser that looks at `site`. `complaints` is what its console says, `foreign` what it asked of others."""
+    """A browser that looks at `site`; `notes` are of all its windows."""
 
     site: Site
     browser: Browser
-    complaints: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
-    contexts: list[BrowserContext] = field(default_factory=list)
+    notes: Notes
+
+    @property
+    def complaints(self) -> list[str]:
+        return self.notes.complaints
+
+    @property
+    def foreign(self) -> list[str]:
+        return self.notes.foreign
 
     async def open(
         self, *, phone: bool = False, dark: bool = False, scripts: bool = True, signed_in: bool = True
     ) -> Page:
         """A new window with cookies of its own, signed in as an administrator."""
-        context = await self.browser.new_context(
-            base_url=self.site.origin,
-            viewport=PHONE if phone else DESKTOP,
-            color_scheme="dark" if dark else "light",
-            java_script_enabled=scripts,
-        )
-        self.contexts.append(context)
-        page = await context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda asked: self._note(asked.url))
+        page = await new_page(self.browser, self.notes, phone=phone, dark=dark, scripts=scripts)
         if signed_in:
             await page.goto(self.site.console.sign_in_path(self.site.admin_token))
         return page
 
-    def _note(self, url: str) -> None:
-        if not url.startswith((self.site.origin, "data:")):
-            self.foreign.append(url)
-
 
 @pytest.fixture
 async def viewer(database: str) -> AsyncIterator[Viewer]:
-    path = next(filter(None, map(shutil.which, NAMES)))
-    async with open_site(database) as site, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        viewer = Viewer(site, browser)
-        try:
-            yield viewer
-        finally:
-            for context in viewer.contexts:
-                await context.close()
-            await browser.close()
+    async with open_site(database) as site, open_browser() as browser:
+        yield Viewer(site, browser, Notes(site.origin))
