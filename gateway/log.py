@@ -63,6 +63,7 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     response_headers: bytes | None
     response_body: bytes | None
     truncated: bool
+    phases_ms: tuple[tuple[str, float], ...] = ()
 
 
 class DeliveryRow(msgspec.Struct, frozen=True):

@@ -89,8 +89,11 @@ class ErrorKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
+    """`rate_per_s` is how many events a second it may push; None: as many as the setting lets every tenant."""
+
     id: int
     name: str
+    rate_per_s: float | None = None
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -164,11 +167,16 @@ class Response(msgspec.Struct, frozen=True):
     truncated: bool
 
 
+PHASES = ("queued", "dns", "connect", "tls", "wait", "read")
+"""What an attempt spends its time on: waiting for a free connection, looking the name up, connecting, securing the
+connection, from the request sent to the first byte of the answer, and reading the answer."""
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """How one attempt ended. Exactly one of these holds: `response` came, or `error` says why not.
 
-    `detail` is the plain technical cause (never a secret). `phases_ms` are the times that are known of
-    `dns`, `connect`, `tls`, `wait` (request sent to first byte), `read`.
+    `detail` is the plain technical cause (never a secret). `phases_ms` are those of `PHASES` that it went through,
+    in their order; of a failed attempt, the last is the one in which it ended.
     """
 
     duration_us: int

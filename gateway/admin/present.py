@@ -100,6 +100,7 @@ def attempt_in_full(found: AttemptInFull, *, phones: bool) -> AttemptInFullOut:
         url = with_query(url, body).replace(quote(STARS), STARS)
     return AttemptInFullOut(
         **_attempt(record),
+        phases_ms=dict(record.phases_ms),
         request=RequestOut(
             method=record.method,
             url=url if phones else mask_personal_url(url, personal),

@@ -89,6 +89,15 @@ class ResponseOut(Output):
 
 
 class AttemptInFullOut(AttemptOut):
+    phases_ms: Annotated[
+        Mapping[str, float],
+        Field(
+            description="Where the time went: `queued` (waiting for a free connection), `dns`, `connect`, `tls`, "
+            "`wait` (from the request sent to the first byte of the answer), `read`. Only those that there were; a "
+            "failed attempt ended in the last. Empty where they were not kept.",
+            examples=[{"dns": 1.2, "connect": 20.5, "tls": 24.1, "wait": 180.3, "read": 0.4}],
+        ),
+    ]
     request: RequestOut
     response: ResponseOut | None
 

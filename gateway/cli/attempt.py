@@ -21,6 +21,11 @@ def result(item: Item) -> str:
     return str(item.get("error") or "")
 
 
+def phases(item: Item) -> str:
+    """Where the time went, in its order: `dns 1.2 ms, connect 20.5 ms`."""
+    return ", ".join(f"{name} {millis(ms)}" for name, ms in (item.get("phases_ms") or {}).items())
+
+
 TIME = Column("Time", lambda item: local_time(item.get("started_at"), millis=True))
 TOOK = Column("Took", lambda item: millis(item.get("duration_ms")))
 RESULT = Column("Result", result)
@@ -33,6 +38,7 @@ FIELDS = (
     Column("Outcome", "outcome"),
     RESULT,
     TOOK,
+    Column("Of that", phases),
     Column("Error", "detail"),
     Column("Diagnosis", "diagnosis"),
 )

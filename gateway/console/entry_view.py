@@ -24,6 +24,29 @@ PLACEHOLDER = "YOUR-CREDENTIAL"
 _MASKED = re.compile(r"\S*" + re.escape(STARS))
 
 
+PHASE_WORDS = {
+    "queued": "Waiting for a connection",
+    "dns": "Looking the name up",
+    "connect": "Connecting",
+    "tls": "Securing the connection",
+    "wait": "Waiting for the answer",
+    "read": "Reading the answer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the attempt's time: `start` and `share` of the whole are in percent. A failed attempt ended in its
+    last one."""
+
+    name: str
+    words: str
+    seconds: float
+    start: float
+    share: float
+    failed: bool
+
+
 @dataclass(frozen=True, slots=True)
 class EntryView:
     """`request` is the text `{"headers": {…}, "json": {…}}`; its tokens are the same, in colours."""
@@ -38,6 +61,7 @@ class EntryView:
     response_headers: list[tuple[str, str]]
     curl: str
     call_id: str | None
+    phases: list[Phase]
 
 
 def entry_view(found: AttemptInFull, *, phones: bool) -> EntryView:
@@ -58,7 +82,20 @@ def entry_view(found: AttemptInFull, *, phones: bool) -> EntryView:
         else [],
         curl=_curl(out, body),
         call_id=_call_id(found.payload),
+        phases=_phases(out),
     )
+
+
+def _phases(out: AttemptInFullOut) -> list[Phase]:
+    whole_ms = sum(out.phases_ms.values()) or 1.0
+    phases: list[Phase] = []
+    start = 0.0
+    for name, ms in out.phases_ms.items():
+        share = ms / whole_ms * 100
+        failed = out.response is None and len(phases) == len(out.phases_ms) - 1
+        phases.append(Phase(name, PHASE_WORDS[name], ms / 1000, start, share, failed))
+        start += share
+    return phases
 
 
 def request_text(headers: Mapping[str, str], body: str | None) -> str:

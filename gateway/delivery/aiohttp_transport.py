@@ -163,7 +163,7 @@ class _Attempt:
 
     def failed(self, failure: failures.Failure) -> Outcome:
         kind, detail = failure
-        return Outcome(self._elapsed_us(), error=kind, detail=detail, phases_ms=self._phases_ms())
+        return Outcome(self._elapsed_us(), error=kind, detail=detail, phases_ms=self._phases_ms(failed=True))
 
     async def _response(self) -> Response:
         target = self._request.target
@@ -250,7 +250,7 @@ class _Attempt:
     def _elapsed_us(self) -> int:
         return int((time.perf_counter() - self._started_s) * 1_000_000)
 
-    def _phases_ms(self) -> tuple[tuple[str, float], ...]:
+    def _phases_ms(self, *, failed: bool = False) -> tuple[tuple[str, float], ...]:
         """aiohttp shows no border between connect and TLS, so both are `connect` here."""
         ends = {
             "dns": self._looked_up_s,
@@ -260,9 +260,12 @@ class _Attempt:
         }
         begun_s, phases = self._started_s, []
         for name, ended_s in ends.items():
-            if ended_s is not None:
+            if ended_s is not None and not (failed and name == "read"):
                 phases.append((name, (ended_s - begun_s) * 1000))
                 begun_s = ended_s
+            elif failed and not (name == "connect" and self.socket is None):  # a connection that was kept alive
+                phases.append((name, (time.perf_counter() - begun_s) * 1000))
+                break
         return tuple(phases)
 
 

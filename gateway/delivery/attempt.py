@@ -43,4 +43,5 @@ def attempt_record(
         response_headers=headers,
         response_body=body,
         truncated=truncated,
+        phases_ms=outcome.phases_ms,
     )

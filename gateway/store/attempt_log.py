@@ -12,8 +12,10 @@ from typing import Any
 
 import asyncpg
 import msgspec
+import orjson
 
 from gateway.log import AttemptRecord
+from gateway.model import PHASES
 from gateway.store.reading import Connection, Database
 
 FEW_EVENTS = 2_000
@@ -144,9 +146,10 @@ class AttemptLog:
             row = await connection.fetchrow(ONE, attempt_id, tenant_id)
         if row is None:
             return None
-        columns = {name: row[name] for name in AttemptRecord.__struct_fields__}
+        columns = {name: row[name] for name in AttemptRecord.__struct_fields__ if name in row}  # phases have another
         ids = {name: str(row[name]) for name in ("id", "event_id", "webhook_id")}
-        return AttemptInFull(AttemptRecord(**(columns | ids)), row["payload"])
+        record = AttemptRecord(**(columns | ids), phases_ms=_phases_ms(row["phases_us"]))
+        return AttemptInFull(record, row["payload"])
 
     async def _add_account(self, connection: Connection, query: _Query, wanted: AttemptFilter) -> bool:
         """Whether attempts have to be looked at one by one, for the account has too many events to start from."""
@@ -241,6 +244,12 @@ def _lead(wanted: AttemptFilter) -> tuple[_Query, bool]:
         or wanted.statuses is not None
     )
     return query, others
+
+
+def _phases_ms(stored: str | None) -> tuple[tuple[str, float], ...]:
+    """In the order of `PHASES`, which jsonb does not keep."""
+    phases_us = {} if stored is None else orjson.loads(stored)
+    return tuple((name, phases_us[name] / 1000) for name in PHASES if name in phases_us)
 
 
 def summary(row: asyncpg.Record) -> AttemptSummary:

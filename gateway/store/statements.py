@@ -59,12 +59,13 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1
 """
 
 _ATTEMPT_COLUMNS = """id, event_id, webhook_id, tenant_id, event_type, number, test, ok, status, error, detail,
-        duration_us, method, url, request_headers, body_key, response_headers, response_body, truncated"""
+        duration_us, method, url, request_headers, body_key, response_headers, response_body, truncated,
+        phases_us"""
 
 
 _ATTEMPT_TYPES = (
     *("uuid", "uuid", "uuid", "integer", "text", "integer", "boolean", "boolean", "smallint", "text", "text"),
-    *("bigint", "text", "text", "bytea", "text", "bytea", "bytea", "boolean"),
+    *("bigint", "text", "text", "bytea", "text", "bytea", "bytea", "boolean", "jsonb"),
 )
 
 
@@ -85,15 +86,15 @@ WITH fence AS (
 ), changed AS (
     INSERT INTO deliveries AS d (webhook_id, event_id, shard, call_key, state, attempts, tries, next_at, wait_until,
                                  replay_id)
-    SELECT * FROM unnest($22::uuid[], $23::uuid[], $24::smallint[], $25::text[], $26::text[], $27::integer[],
-                         $28::integer[], $29::timestamptz[], $30::timestamptz[], $31::uuid[])
+    SELECT * FROM unnest($23::uuid[], $24::uuid[], $25::smallint[], $26::text[], $27::text[], $28::integer[],
+                         $29::integer[], $30::timestamptz[], $31::timestamptz[], $32::uuid[])
     WHERE EXISTS (SELECT 1 FROM fence)
     ON CONFLICT (webhook_id, event_id) DO UPDATE
     SET state = excluded.state, attempts = greatest(d.attempts, excluded.attempts), tries = excluded.tries,
         next_at = excluded.next_at
 ), removed AS (
     DELETE FROM deliveries AS d
-    USING unnest($32::uuid[], $33::uuid[]) AS gone (webhook_id, event_id)
+    USING unnest($33::uuid[], $34::uuid[]) AS gone (webhook_id, event_id)
     WHERE d.webhook_id = gone.webhook_id AND d.event_id = gone.event_id AND EXISTS (SELECT 1 FROM fence)
 )
 SELECT EXISTS (SELECT 1 FROM fence) AS held

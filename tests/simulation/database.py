@@ -27,7 +27,7 @@ DELIVERY_COLUMNS = (
     *("webhook_id", "event_id", "shard", "call_key", "state", "attempts", "tries", "next_at", "wait_until"),
     "replay_id",
 )
-ATTEMPT_COLUMNS = 19
+ATTEMPT_COLUMNS = 20
 
 
 class Database:
@@ -125,9 +125,9 @@ class Database:
     def record_and_change(self, args: Sequence[Any], fenced_in: bool) -> Rows:
         self._insert_attempts(args[2:])
         if fenced_in:
-            for row in _rows(DELIVERY_COLUMNS, args[21:31]):
+            for row in _rows(DELIVERY_COLUMNS, args[22:32]):
                 self._upsert(row)
-            for key in zip(args[31], args[32], strict=True):
+            for key in zip(args[32], args[33], strict=True):
                 self.rows.pop(key, None)
                 self.ledger.tell("  row of %s at %s removed", key[1], key[0])
         self._tell_successes(args[2:])

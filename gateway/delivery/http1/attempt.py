@@ -27,9 +27,14 @@ class Carrier(Protocol):
 
 
 class Attempt:
-    """`wire` is its whole request; `doing` is what it is reported as, should the deadline pass now."""
+    """`wire` is its whole request; `doing` is what it is reported as, should the deadline pass now.
 
-    __slots__ = ("_deadlines", "_done", "carrier", "doing", "phases_ms", "started_s", "target", "timeout_s", "wire")
+    `phase` is the one of `PHASES` that it is in, `phases_ms` how long those before it took.
+    """
+
+    __slots__ = (
+        *("_deadlines", "_done", "carrier", "doing", "phase", "phases_ms", "started_s", "target", "timeout_s", "wire"),
+    )
 
     def __init__(self, request: Request, wire: bytes, done: Done, deadlines: Deadlines) -> None:
         self.wire = wire
@@ -38,6 +43,7 @@ class Attempt:
         self.started_s = time.monotonic()
         self.carrier: Carrier | None = None
         self.doing = ErrorKind.TIMEOUT
+        self.phase = "queued"
         self.phases_ms: tuple[tuple[str, float], ...] = ()
         self._done = done
         self._deadlines = deadlines
@@ -57,8 +63,10 @@ class Attempt:
         carrier, self.carrier = self.carrier, None
         if carrier is not None:
             carrier.drop(self)
-        duration_us = int((time.monotonic() - self.started_s) * 1_000_000)
-        self.end(Outcome(duration_us, error=kind, detail=detail, phases_ms=self.phases_ms))
+        duration_s = time.monotonic() - self.started_s
+        rest_ms = max(duration_s * 1000 - sum(ms for _, ms in self.phases_ms), 0.0)
+        phases_ms = (*self.phases_ms, (self.phase, rest_ms))
+        self.end(Outcome(int(duration_s * 1_000_000), error=kind, detail=detail, phases_ms=phases_ms))
 
     def expire(self) -> None:
         self.fail(failures.of_timeout(self.doing, self.timeout_s))

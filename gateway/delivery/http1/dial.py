@@ -71,7 +71,7 @@ class _Phases:
     def begin(self, name: str, doing: ErrorKind) -> None:
         self.end()
         self._name = name
-        self._attempt.doing = doing
+        self._attempt.doing, self._attempt.phase = doing, name
 
     def end(self) -> None:
         now_s = time.monotonic()

@@ -96,7 +96,7 @@ class Http1Pool:
         if self._closing or connection.idle_since_s >= connection.retire_at_s or not self._leads_on(connection):
             connection.close()
         elif self._waiting:
-            connection.carry(self._waiting.popleft())
+            connection.carry(self._next_waiting())
         else:
             self._idle.append(connection)
             if self._sweeper is None:
@@ -120,6 +120,11 @@ class Http1Pool:
         else:
             self._waiting.remove(attempt)
 
+    def _next_waiting(self) -> Attempt:
+        attempt = self._waiting.popleft()
+        attempt.phases_ms = (("queued", (time.monotonic() - attempt.started_s) * 1000),)
+        return attempt
+
     # Dials.
 
     def _has_room(self) -> bool:
@@ -127,7 +132,7 @@ class Http1Pool:
 
     def _use_room(self) -> None:
         while self._waiting and self._has_room():
-            self._dial(self._waiting.popleft())
+            self._dial(self._next_waiting())
 
     def _dial(self, attempt: Attempt) -> None:
         attempt.carrier = self

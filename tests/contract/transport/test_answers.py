@@ -167,3 +167,14 @@ async def test_an_outcome_tells_how_long_it_took(caller: Caller, listen: Listen)
     assert {"dns", "connect", "wait", "read"} <= phases.keys()
     assert all(phase_ms >= 0 for phase_ms in phases.values())
     assert sum(phases.values()) <= outcome.duration_us / 1000 + 1
+
+
+async def test_a_failed_attempt_tells_in_which_phase_it_ended(caller: Caller, listen: Listen) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+
+    outcome = await caller.start(await listen(script))
+
+    assert outcome.error is not None
+    assert [name for name, _ in outcome.phases_ms] == ["dns", "connect", "wait"]
+    assert sum(ms for _, ms in outcome.phases_ms) == pytest.approx(outcome.duration_us / 1000, abs=1)

@@ -225,3 +225,20 @@ async def test_an_attempt_without_an_answer_says_why_in_plain_words(site: Site) 
     )
     page = await site.get(f"/reports/logs/{attempt_id}")
     assert "nothing accepts connections there" in page.text and "No complete answer came" in page.text
+
+
+async def test_an_entry_says_in_words_and_in_a_bar_where_its_time_went(site: Site) -> None:
+    await site.sign_in()
+    hook = await site.webhook()
+    event = await add_event(site, hook)
+    phases_ms = (("dns", 1.5), ("connect", 20.0), ("wait", 178.5))
+    answered = await add_attempt(site, event, hook, phases_ms=(*phases_ms, ("read", 0.25)))
+    failed = await add_attempt(
+        site, event, hook, number=2, status=None, ok=False, error=ErrorKind.TIMEOUT, phases_ms=phases_ms
+    )
+    page = await site.get(f"/reports/logs/{answered}")
+    assert "Looking the name up 1.5 ms Connecting 20 ms Waiting for the answer 178 ms Reading the answer 0.25 ms" in (
+        page.text
+    )
+    assert page.html.count("<rect") == 4
+    assert "Waiting for the answer 178 ms, where it ended" in (await site.get(f"/reports/logs/{failed}")).text

@@ -149,6 +149,17 @@ async def test_one_attempt_shows_request_and_response(api: Api) -> None:
     }
 
 
+async def test_an_attempt_tells_where_its_time_went_in_the_order_of_the_time(api: Api) -> None:
+    hook = await api.webhook()
+    event = await api.event(hook)
+    phases_ms = (("queued", 0.125), ("dns", 1.5), ("connect", 20.0), ("tls", 24.5), ("wait", 180.25), ("read", 0.5))
+    kept = await api.attempt(event, hook, phases_ms=phases_ms)
+    not_kept = await api.attempt(event, hook)
+    answer = await api.call("GET", f"/logs/{kept}")
+    assert tuple(answer.json["phases_ms"].items()) == phases_ms
+    assert (await api.call("GET", f"/logs/{not_kept}")).json["phases_ms"] == {}
+
+
 async def test_an_api_key_in_the_body_is_shown_as_a_mask_and_a_missing_answer_as_null(api: Api) -> None:
     hook = await api.webhook()
     event = await api.event(hook, payload=b'{"call_id": 7}')
