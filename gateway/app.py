@@ -29,9 +29,9 @@ from gateway.delivery.budget import Budget
 from gateway.delivery.engine import Engine
 from gateway.delivery.gate import Gate
 from gateway.delivery.http1 import Http1Transport
-from gateway.delivery.lane import Surroundings
 from gateway.delivery.loader import Loader
 from gateway.delivery.recorder import Recorder
+from gateway.delivery.surroundings import Surroundings
 from gateway.delivery.trial import Trial
 from gateway.delivery.watermark import Watermark
 from gateway.egress.policy import EgressPolicy
@@ -41,6 +41,7 @@ from gateway.health import Health
 from gateway.ids import IdSource
 from gateway.ingress.intake import DEADLINE_S, Intake
 from gateway.ingress.pushes import Pushes
+from gateway.ingress.quota import Quotas
 from gateway.ingress.tokens import TokenBook
 from gateway.lease import LeaseKeeper
 from gateway.listener import Listener, standby
@@ -205,7 +206,8 @@ async def _gateway(
         loops.start("announcer", announcer.run())
         loops.start("health", health.run(engine, announcer.failing))
         rejected = RejectedStore(database, ids=ids)
-        pushes = Pushes(intake, tokens=tokens, tenants=registry, keep=rejected.keep, metrics=metrics)
+        quotas = Quotas(registry, default_per_s=settings.tenant_rate_per_s, clock=clock)
+        pushes = Pushes(intake, tokens=tokens, tenants=registry, quotas=quotas, keep=rejected.keep, metrics=metrics)
         trial = Trial(transport=transport, recorder=recorder, ids=ids, parse_target=policy.parse_target)
         replays = ReplayStore(database)
         replayer = Replayer(replays, nudge=engine.stored_elsewhere)

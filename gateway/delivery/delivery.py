@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Self
 
 from gateway.delivery.watermark import Mark
-from gateway.log import DeliveryRow
+from gateway.log import DeliveryRow, Due
 from gateway.model import DeliveryState, Event, shard_of
 
 OVERHEAD_BYTES = 600
@@ -45,6 +46,17 @@ class Delivery:
         self.replay_id: str | None = None
         self.wait_until: datetime | None = None
         self.started_at = 0.0
+
+    @classmethod
+    def stored_as(cls, due: Due) -> Self:
+        """One that is taken back from the store."""
+        delivery = cls(due.event, call_key=due.row.call_key, mark=None, accepted_at=None)
+        delivery.attempts = due.row.attempts
+        delivery.tries = due.row.tries
+        delivery.wait_until = due.row.wait_until
+        delivery.replay_id = due.row.replay_id
+        delivery.overtakes = due.overtakes
+        return delivery
 
     @property
     def bytes(self) -> int:

@@ -14,10 +14,11 @@ import structlog
 
 from gateway.delivery.breaker import BreakerState
 from gateway.delivery.delivery import Delivery
-from gateway.delivery.lane import Lane, Surroundings
+from gateway.delivery.lane import Lane
 from gateway.delivery.lane_state import LaneState
 from gateway.delivery.loader import Loader
 from gateway.delivery.streak import Streak
+from gateway.delivery.surroundings import Surroundings
 from gateway.delivery.watermark import Mark, Watermark
 from gateway.log import EventLog
 from gateway.model import Event, Webhook
@@ -125,14 +126,14 @@ class Engine:
     def streaks(self) -> Iterator[tuple[str, Streak]]:
         """The webhooks whose last attempts have all failed."""
         for webhook_id, lane in self._lanes.items():
-            if lane.streak is not None:
-                yield webhook_id, lane.streak
+            if lane.target.streak is not None:
+                yield webhook_id, lane.target.streak
 
     def restore_streaks(self, streaks: Mapping[str, Streak]) -> None:
         """Go on counting where an earlier process was, before anything is attempted."""
         for webhook_id, streak in streaks.items():
             if (lane := self._lanes.get(webhook_id)) is not None:
-                lane.streak = streak
+                lane.target.streak = streak
 
     # --- life --------------------------------------------------------------------------------------------------
 
@@ -162,7 +163,7 @@ class Engine:
                 depth=lane.depth,
                 oldest_age_s=lane.oldest_age_s(now),
                 in_flight=lane.in_flight,
-                breaker_open=lane.breaker.state is not BreakerState.CLOSED,
+                breaker_open=lane.target.breaker.state is not BreakerState.CLOSED,
             )
 
     def _pump_all(self) -> None:

@@ -31,16 +31,16 @@ def bounds(process: Process) -> str | None:
 
 
 def _lane_bounds(lane: Lane) -> str | None:
-    limits = lane._limits
+    limits = lane._around.limits
     loaded = max(LOADED_AT_ONCE, 4 * lane.webhook.max_in_flight) + lane.webhook.max_in_flight
-    if len(lane._fresh) > limits.queue_deliveries + loaded:
-        return f"{len(lane._fresh)} fresh deliveries are queued"
-    if len(lane._retries) > limits.retries:
-        return f"{len(lane._retries)} retries are queued"
-    if lane._queued_bytes > limits.queue_bytes + (loaded + 1) * (OVERHEAD_BYTES + PAYLOAD_BYTES_MAX):
-        return f"{lane._queued_bytes} bytes are queued"
-    if lane._aside is not None and len(lane._aside) > limits.queue_deliveries:
-        return f"{len(lane._aside)} deliveries are held aside"
+    if len(lane.queue.fresh) > limits.queue_deliveries + loaded:
+        return f"{len(lane.queue.fresh)} fresh deliveries are queued"
+    if len(lane.queue.retries) > limits.retries:
+        return f"{len(lane.queue.retries)} retries are queued"
+    if lane.queue.bytes > limits.queue_bytes + (loaded + 1) * (OVERHEAD_BYTES + PAYLOAD_BYTES_MAX):
+        return f"{lane.queue.bytes} bytes are queued"
+    if len(aside := lane._return.aside or ()) > limits.queue_deliveries:
+        return f"{len(aside)} deliveries are held aside"
     if len(lane.backlog._rows) > limits.parked_rows:
         return f"{len(lane.backlog._rows)} rows are remembered"
     return None
@@ -58,13 +58,13 @@ def left_over(process: Process) -> str | None:
         left = {
             "depth": lane.depth,
             "in flight": lane.in_flight,
-            "calls": len(lane._calls),
-            "queued bytes": lane._queued_bytes,
+            "calls": len(lane.queue.calls),
+            "queued bytes": lane.queue.bytes,
             "in memory": len(lane.backlog.in_memory),
             "rows": len(lane.backlog._rows),
             "parked": len(lane.backlog._parked),
             "writing": len(lane.backlog._writing),
-            "aside": len(lane._aside or ()),
+            "aside": len(lane._return.aside or ()),
         }
         if any(left.values()):
             return f"{process.name}, webhook {webhook_id[-1]}: there is left {left}"

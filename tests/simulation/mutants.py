@@ -17,10 +17,13 @@ from gateway.delivery.delivery import Delivery
 from gateway.delivery.engine import Engine
 from gateway.delivery.gate import Gate
 from gateway.delivery.lane import Lane
+from gateway.delivery.lane_queue import LaneQueue
 from gateway.delivery.recorder import Entry, Recorder
+from gateway.delivery.surroundings import Surroundings
+from gateway.delivery.verdict import Verdict
 from gateway.delivery.watermark import Watermark
 from gateway.ingress.intake import Intake, Waiting
-from gateway.log import DeliveryRow, NewEvent
+from gateway.log import AttemptRecord, DeliveryRow, NewEvent
 from gateway.model import Webhook
 from gateway.store.log import PostgresLog
 from tests.simulation.backend import Backend
@@ -158,10 +161,14 @@ class BelievesOldLoads(Lane):
 
 
 class KeepsRowsOfTheDelivered(Lane):
-    def _write(self, entry: Entry, delivery: Delivery) -> None:
-        if entry.removed is not None:
-            entry = Entry(delivery, entry.attempt, recorded=entry.recorded)
-        super()._write(entry, delivery)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        write = self.rows.write
+
+        def write_without_removal(entry: Entry, delivery: Delivery) -> None:
+            write(Entry(delivery, entry.attempt, row=entry.row, recorded=entry.recorded), delivery)
+
+        self.rows.write = write_without_removal  # type: ignore[method-assign]
 
 
 class ReturnsWithoutAsking(Lane):
@@ -184,34 +191,41 @@ class _Forgetful(set[str]):
 
 
 class TriesAtOnce(Lane):
-    def _verdict(self, delivery: Delivery, outcome: Any, now_s: float) -> Any:
-        state, _ = super()._verdict(delivery, outcome, now_s)
-        return state, 0.0
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        fail = self.rows.fail
+
+        def fail_at_once(delivery: Delivery, record: AttemptRecord, verdict: Verdict) -> None:
+            fail(delivery, record, Verdict(verdict.state, verdict.tries, 0.0))
+
+        self.rows.fail = fail_at_once  # type: ignore[method-assign]
 
 
 class KnowsNoRest(Lane):
     def pump(self) -> None:
-        self.breaker.state = BreakerState.CLOSED
+        self.target.breaker.state = BreakerState.CLOSED
         super().pump()
 
 
+class KnowsNoCalls(LaneQueue):
+    """Whatever is queued may start."""
+
+    def add(self, delivery: Delivery, *, again: bool = False) -> None:
+        self.count(delivery)
+        (self.retries if again else self.fresh).append(delivery)
+
+    def succeeded(self, delivery: Delivery) -> None:
+        self.discount(delivery)
+
+    def failed(self, delivery: Delivery) -> Sequence[Delivery]:
+        self.discount(delivery)
+        return ()
+
+
 class StartsAnything(Lane):
-    """Knows no calls: whatever is queued may start."""
-
-    def _queue(self, delivery: Delivery, queue: Any) -> None:
-        call_key, delivery.call_key = delivery.call_key, None
-        super()._queue(delivery, queue)
-        delivery.call_key = call_key
-
-    def _succeed(self, delivery: Delivery, record: Any) -> None:
-        if delivery.call_key is not None:
-            self._calls.setdefault(delivery.call_key, None)
-        super()._succeed(delivery, record)
-
-    def _fail(self, delivery: Delivery, record: Any, outcome: Any) -> None:
-        if delivery.call_key is not None:
-            self._calls.setdefault(delivery.call_key, None)
-        super()._fail(delivery, record, outcome)
+    def __init__(self, webhook: Webhook, surroundings: Surroundings) -> None:
+        super().__init__(webhook, surroundings)
+        self.queue = KnowsNoCalls(surroundings.budget, surroundings.limits)
 
 
 # --- what the simulation has found -----------------------------------------------------------------------------------
@@ -229,10 +243,9 @@ class HoldsAnythingAside(Lane):
     """A return to direct that took long held whatever came meanwhile in memory."""
 
     def _hold_aside(self, delivery: Delivery) -> None:
-        assert self._aside is not None
-        self._queued_bytes += delivery.bytes
-        self._around.budget.take(delivery.bytes)
-        self._aside.append(delivery)
+        assert self._return.aside is not None
+        self.queue.count(delivery)
+        self._return.aside.append(delivery)
 
 
 class LoadsPastTheHeld(Database):

@@ -17,10 +17,11 @@ from gateway.clock import Clock
 from gateway.delivery.budget import Budget
 from gateway.delivery.engine import Engine
 from gateway.delivery.gate import Gate
-from gateway.delivery.lane import Lane, Surroundings
+from gateway.delivery.lane import Lane
 from gateway.delivery.limits import Limits
 from gateway.delivery.loader import Loader
 from gateway.delivery.recorder import Recorder
+from gateway.delivery.surroundings import Surroundings
 from gateway.delivery.transport import Done, Request
 from gateway.delivery.watermark import Watermark
 from gateway.egress.target import parse_target

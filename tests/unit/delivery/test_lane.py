@@ -148,6 +148,25 @@ async def test_after_410_nothing_is_sent_until_the_webhook_is_resumed() -> None:
         await rig.starts(second)
 
 
+async def test_a_410_from_the_url_that_was_left_pauses_nothing_and_is_tried_at_the_new_one() -> None:
+    async with running() as rig:
+        event_id = rig.accept()
+        rig.engine.webhook_changed(webhook(url="https://crm.example.com/new"))
+        rig.end(event_id, answer(410))
+        await rig.starts(event_id)
+        assert rig.gone == [] and rig.lane().target.streak is None
+
+
+async def test_another_url_is_not_made_to_wait_for_the_breaker_of_the_one_before() -> None:
+    async with running(webhook(max_in_flight=FAILURES_IN_A_ROW)) as rig:
+        for event_id in [rig.accept() for _ in range(FAILURES_IN_A_ROW)]:
+            rig.fail(event_id)
+        assert _breaker(rig) is BreakerState.OPEN
+        event_id = rig.accept()
+        rig.engine.webhook_changed(webhook(url="https://crm.example.com/new"))
+        await rig.starts(event_id)
+
+
 async def test_no_more_are_in_flight_than_the_webhook_allows() -> None:
     async with running(webhook(max_in_flight=2)) as rig:
         ids = [rig.accept() for _ in range(5)]
@@ -323,4 +342,4 @@ async def test_recovery_takes_up_what_has_neither_a_success_nor_a_row() -> None:
 
 
 def _breaker(rig: Rig) -> BreakerState:
-    return rig.lane().breaker.state
+    return rig.lane().target.breaker.state

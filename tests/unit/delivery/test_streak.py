@@ -46,30 +46,30 @@ def test_a_streak_of_an_earlier_process_makes_nothing_due_before_it_fails_again(
 async def test_the_first_failure_begins_a_streak_and_a_success_ends_it() -> None:
     async with running() as rig:
         rig.fail(rig.accept(), 503)
-        first = rig.lane().streak
+        first = rig.lane().target.streak
         rig.fail(rig.accept(), 404)
-        assert first is not None and rig.lane().streak is first
+        assert first is not None and rig.lane().target.streak is first
         assert (first.failures, first.last) == (2, "HTTP 404")
         assert rig.lane().state().failing_since == first.since
         rig.end(rig.accept())
-        assert rig.lane().streak is None and rig.lane().state().failing_since is None
+        assert rig.lane().target.streak is None and rig.lane().state().failing_since is None
 
 
 async def test_what_the_gateway_gave_up_itself_is_no_failure_of_the_target() -> None:
     async with running() as rig:
         rig.end(rig.accept(), Outcome(duration_us=1, error=ErrorKind.ABANDONED))
-        assert rig.lane().streak is None
+        assert rig.lane().target.streak is None
 
 
 async def test_a_resumed_webhook_and_one_with_another_target_begin_anew() -> None:
     async with running() as rig:
         rig.fail(rig.accept())
         rig.engine.webhook_changed(webhook(state=WebhookState.PAUSED))
-        assert rig.lane().streak is not None
+        assert rig.lane().target.streak is not None
         rig.engine.webhook_changed(webhook())
-        assert rig.lane().streak is None
+        assert rig.lane().target.streak is None
         event_id = rig.accept()
         await rig.starts(event_id)
         rig.fail(event_id)
         rig.engine.webhook_changed(webhook(url="https://new.example.com/hooks"))
-        assert rig.lane().streak is None
+        assert rig.lane().target.streak is None
