@@ -48,6 +48,7 @@ TITLES = {
     "conflict": "The request contradicts what exists",
     "too-large": "The body is too large",
     "timeout": "The body came too slowly",
+    "over-quota": "More was pushed than the tenant may",
     "unavailable": "The gateway cannot take this now",
     "internal": "The gateway failed",
 }

@@ -158,14 +158,20 @@ class Registry(View):
 
     # ── Tenants and accesses ────────────────────────────────────────────────────────────────────────────────────
 
-    async def add_tenant(self, name: str, *, by: str) -> Tenant:
-        """The tenant of this name, which may exist already."""
+    async def add_tenant(self, name: str, *, by: str, rate_per_s: float | None = None) -> Tenant:
+        """The tenant of this name, which may exist already, and then stays as it is."""
         async with self._edit(by) as edit:
             known = next((each for each in edit.state.tenants.values() if each.name == name), None)
             if known is not None:
                 return known
             check_room(edit.state.tenants, "tenants")
-            return await edit.add_tenant(name)
+            tenant = await edit.add_tenant(name)
+            return tenant if rate_per_s is None else await edit.limit_tenant(tenant, rate_per_s)
+
+    async def limit_tenant(self, tenant_id: int, rate_per_s: float | None, *, by: str) -> Tenant:
+        """How many events a second it may push; None: as the setting says for all."""
+        async with self._edit(by) as edit:
+            return await edit.limit_tenant(edit.state.tenants[tenant_id], rate_per_s)
 
     async def add_access(self, access: Access, *, by: str) -> Access:
         async with self._edit(by) as edit:

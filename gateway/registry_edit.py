@@ -43,6 +43,14 @@ class Edit:
         await self.audit("tenant.create", name, tenant.id)
         return tenant
 
+    async def limit_tenant(self, tenant: Tenant, rate_per_s: float | None) -> Tenant:
+        limited = replace(tenant, rate_per_s=rate_per_s)
+        self.state.tenants[tenant.id] = limited
+        await self._change.limit_tenant(limited)
+        if limited != tenant:
+            await self.audit("tenant.change", tenant.name, tenant.id, {"rate_per_s": [tenant.rate_per_s, rate_per_s]})
+        return limited
+
     async def save_access(self, access: Access) -> None:
         """Add or change an access; the webhooks that use it use the new one at once."""
         old = self.state.accesses.get(access.id)

@@ -97,6 +97,10 @@ class Settings(BaseModel):
     """A webhook that has failed for so long without one success is paused, and holds its events."""
     retention_days: Annotated[int, Field(ge=1, le=3_650), Rule("a whole number of days from 1 to 3650")] = 90
     """How long events and attempts are kept; what is still unsettled stays longer."""
+    tenant_rate_per_s: Annotated[
+        float | None, Field(gt=0, le=100_000), Rule("events a second, more than 0 and up to 100000")
+    ] = None
+    """How many events a second each tenant may push, unless it has a rate of its own; None: no limit."""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(lower),

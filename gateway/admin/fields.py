@@ -146,6 +146,14 @@ State = Annotated[Literal["active", "paused"], BeforeValidator(_not_blocked)]
 Timeout = Annotated[float, Field(ge=TIMEOUT_MIN_S, le=TIMEOUT_MAX_S, description="Seconds for one attempt, in all.")]
 InFlight = Annotated[int, Field(ge=1, le=IN_FLIGHT_LIMIT, description="The most attempts at a time.")]
 Rate = Annotated[float, Field(gt=0, le=RATE_LIMIT_PER_S, description="The most attempts a second; null: no limit.")]
+Quota = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=RATE_LIMIT_PER_S,
+        description="The most events a second that it may push; null: the setting GATEWAY_TENANT_RATE_PER_S.",
+    ),
+]
 Wait = Annotated[
     float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(gt=0, le=RETRY_WAIT_LIMIT_S)
 ]

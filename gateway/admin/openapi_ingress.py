@@ -34,7 +34,7 @@ def _problems(*statuses: int) -> dict[str, Any]:
         413: "It is too large.",
         415: "It is compressed; send it plain.",
         422: "Unknown type, or a payload that does not fit it. It is kept under /api/v1/rejected.",
-        429: "Over quota; `Retry-After` says when to go on.",
+        429: "The tenant is over its quota; nothing was stored. Push it again after `Retry-After`.",
         503: "The database is away or the intake is full; nothing was stored. Push it again after `Retry-After`.",
     }
     content = {"application/problem+json": {"schema": _ref("Problem")}}
@@ -88,7 +88,9 @@ DOOR: Mapping[str, Mapping[str, Any]] = {
     "/v1/events/batch": {
         "post": _push(
             "Push up to 1,000 events",
-            "A JSON array, or one JSON object a line. Each is accepted or refused on its own, in this order.",
+            "A JSON array, or one JSON object a line. Each is accepted or refused on its own, in this order. What was"
+            " refused with 429 or 503 is to be pushed again, after its `retry_after_s`; where that is all of it, so is"
+            " the answer.",
             {
                 "application/json": {"schema": {"type": "array", "items": _ref("EventIn"), "maxItems": 1000}},
                 "application/x-ndjson": {"schema": {"type": "string"}},
@@ -155,11 +157,22 @@ COMPONENTS: Mapping[str, Mapping[str, Any]] = {
                 "items": {
                     "anyOf": [
                         _ref("Accepted"),
-                        {"type": "object", "required": ["error"], "properties": {"error": _ref("Problem")}},
+                        {"type": "object", "required": ["error"], "properties": {"error": _ref("ItemProblem")}},
                     ]
                 },
             }
         },
+    },
+    "ItemProblem": {
+        "allOf": [
+            _ref("Problem"),
+            {
+                "type": "object",
+                "properties": {
+                    "retry_after_s": {"type": "integer", "description": "What is to be pushed again may come then."}
+                },
+            },
+        ]
     },
     "Status": {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}},
     "Problem": {

@@ -29,6 +29,7 @@ from gateway.admin.fields import (
     Output,
     Patch,
     Port,
+    Quota,
     Rate,
     Schedule,
     Secret,
@@ -195,11 +196,17 @@ class PortOut(Output):
 
 class TenantIn(Input):
     name: TenantName
+    rate_per_s: Quota | None = None
+
+
+class TenantPatch(Patch):
+    rate_per_s: Quota | None = None
 
 
 class TenantOut(Output):
     id: int
     name: str
+    rate_per_s: Quota | None
 
 
 class AuditOut(Output):

@@ -7,13 +7,14 @@ from aiohttp import web
 from gateway.admin.auth import Principal, listed_tenant, owning_tenant, principal
 from gateway.admin.paging import Page, PageQuery, page, paged
 from gateway.admin.routes import Route
-from gateway.admin.schemas import TenantIn, TenantOut
+from gateway.admin.schemas import TenantIn, TenantOut, TenantPatch
 from gateway.errors import Problem
 from gateway.http import json_response, parse_query, read_model
 from gateway.model import Role, Tenant
 from gateway.registry import Registry
 
 PATH = "/api/v1/tenants"
+ONE = PATH + "/{id}"
 
 
 async def tenant_for(registry: Registry, who: Principal, name: str | None) -> Tenant:
@@ -53,19 +54,64 @@ class TenantApi:
                 status=201,
                 problems=(409,),
             ),
+            Route(
+                method="GET",
+                path=ONE,
+                handler=self.show,
+                role=Role.VIEWER,
+                summary="Show a tenant",
+                tag="Tenants",
+                response_model=TenantOut,
+            ),
+            Route(
+                method="PATCH",
+                path=ONE,
+                handler=self.change,
+                role=Role.ADMIN,
+                summary="Limit a tenant",
+                tag="Tenants",
+                description="What it pushes beyond its rate is answered 429, or is an error of its item in a batch.",
+                request_model=TenantPatch,
+                response_model=TenantOut,
+            ),
         ]
 
     async def list(self, request: web.Request) -> web.Response:
         query = parse_query(PageQuery, request.query)
         tenants = self._registry.tenants(listed_tenant(principal(request), None, self._registry))
         rows, after = paged("tenants", tenants, query, key=lambda tenant: f"{tenant.id:010}")
-        return json_response(page([TenantOut(id=each.id, name=each.name) for each in rows], after))
+        return json_response(page([_shown(each) for each in rows], after))
 
     async def create(self, request: web.Request) -> web.Response:
         who, body = principal(request), await read_model(request, TenantIn)
-        if who.tenant_id is not None:
-            raise Problem(403, "forbidden", "a token that is bound to one tenant cannot add another")
+        _check_unbound(who)
         if self._registry.tenant(body.name) is not None:
             raise Problem(409, "conflict", f"there is already a tenant called “{body.name}”")
-        tenant = await self._registry.add_tenant(body.name, by=who.actor)
-        return json_response(TenantOut(id=tenant.id, name=tenant.name), status=201, headers={"Location": PATH})
+        tenant = await self._registry.add_tenant(body.name, by=who.actor, rate_per_s=body.rate_per_s)
+        return json_response(_shown(tenant), status=201, headers={"Location": f"{PATH}/{tenant.id}"})
+
+    async def show(self, request: web.Request) -> web.Response:
+        return json_response(_shown(self._one(request, principal(request))))
+
+    async def change(self, request: web.Request) -> web.Response:
+        who, body = principal(request), await read_model(request, TenantPatch)
+        _check_unbound(who)
+        tenant = self._one(request, who)
+        return json_response(_shown(await self._registry.limit_tenant(tenant.id, body.rate_per_s, by=who.actor)))
+
+    def _one(self, request: web.Request, who: Principal) -> Tenant:
+        """Problem 404 where there is none that `who` may see."""
+        wanted = request.match_info["id"]
+        for tenant in self._registry.tenants(who.tenant_id):
+            if str(tenant.id) == wanted:
+                return tenant
+        raise Problem(404, "not-found", "there is no tenant with this id")
+
+
+def _check_unbound(who: Principal) -> None:
+    if who.tenant_id is not None:
+        raise Problem(403, "forbidden", "tenants are added and limited by a token that is bound to none of them")
+
+
+def _shown(tenant: Tenant) -> TenantOut:
+    return TenantOut(id=tenant.id, name=tenant.name, rate_per_s=tenant.rate_per_s)

@@ -25,6 +25,7 @@ COMMANDS = {
     "replay": "Deliver events again.",
     "rejected": "Pushes that were refused, to mend and resubmit.",
     "port": "Target ports beyond the standard ones.",
+    "tenant": "Customers, and how much each may push.",
     "token": "API tokens.",
     "audit": "Who changed what.",
     "completion": "Print the completion script of a shell.",

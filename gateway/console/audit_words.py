@@ -31,7 +31,11 @@ PORT_STATES = {"asked": "asked for", "open": "opened", "denied": "denied"}
 THINGS = {"rejected": "rejected event", "tenant": "customer"}
 PAGES = {"access": "/webhooks/access/", "webhook": "/webhooks/settings/", "replay": "/reports/replays/"}
 """Where a thing that still exists is shown."""
-MEMBERS = {"max_in_flight": "attempts at a time", "rate_per_s": "attempts a second", "order_wait_s": "wait for order"}
+MEMBERS = {
+    "max_in_flight": "attempts at a time",
+    "rate_per_s": "rate limit per second",
+    "order_wait_s": "wait for order",
+}
 DURATIONS = frozenset({"timeout_s", "retry_schedule_s", "order_wait_s"})
 
 

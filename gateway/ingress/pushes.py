@@ -22,6 +22,7 @@ from gateway.ingress.answer import DateHeader, accepted
 from gateway.ingress.envelope import check_key, parse_envelope, split_batch
 from gateway.ingress.fast_lane import DOOR, open_fast_lane
 from gateway.ingress.intake import Intake
+from gateway.ingress.quota import Quotas
 from gateway.ingress.tokens import MAY_PUSH, TokenBook, require
 from gateway.model import DEFAULT_TENANT, Tenant, Token
 from gateway.telemetry.metrics import Metrics
@@ -45,10 +46,13 @@ class Tenants(Protocol):
 class Pushes:
     """The handlers of `/v1/events`."""
 
-    def __init__(self, intake: Intake, *, tokens: TokenBook, tenants: Tenants, keep: Keep, metrics: Metrics) -> None:
+    def __init__(
+        self, intake: Intake, *, tokens: TokenBook, tenants: Tenants, quotas: Quotas, keep: Keep, metrics: Metrics
+    ) -> None:
         self._intake = intake
         self._tokens = tokens
         self._tenants = tenants
+        self._quotas = quotas
         self._keep = keep
         self._metrics = metrics
         self._date = DateHeader()
@@ -94,10 +98,11 @@ class Pushes:
             await self._refused(error, None)
             raise
         # All are submitted before any is waited for, so their order is the batch's and they are committed together.
-        pushes = [_Push(token, item, request.headers, in_batch=True) for item in items]
+        at_s = self._quotas.now_s()
+        pushes = [_Push(token, item, request.headers, batch_at_s=at_s) for item in items]
         started = [self._start(push) for push in pushes]
         results = [await self._result(push, answer) for push, answer in zip(pushes, started, strict=True)]
-        if all(isinstance(result, Unavailable) for result in results):
+        if all(_is_to_be_repeated(result) for result in results):
             raise results[0]  # type: ignore[misc]  # just seen: it is an exception
         return json_response({"results": [_shown(result) for result in results]}, status=202)
 
@@ -139,6 +144,7 @@ class Pushes:
 
     def _submit(self, push: _Push) -> asyncio.Future[Accepted]:
         tenant_id = push.tenant_id = self._tenant_id(push.token, push.tenant)
+        self._quotas.take(tenant_id, push.batch_at_s)  # before the check: what does not fit costs a write as well
         type, payload, key = _known(push.type), push.payload, push.key
         checked = catalog.check(type, payload, at=push.at)
         return self._intake.submit(
@@ -198,9 +204,11 @@ class Pushes:
 class _Push:
     """One event on its way in: what is known of it by now, so that it can be kept if it is refused."""
 
-    __slots__ = ("at", "key", "occurred_at", "payload", "tenant", "tenant_id", "token", "type")
+    __slots__ = ("at", "batch_at_s", "key", "occurred_at", "payload", "tenant", "tenant_id", "token", "type")
 
-    def __init__(self, token: Token, body: bytes, headers: Mapping[str, str], *, in_batch: bool = False) -> None:
+    def __init__(
+        self, token: Token, body: bytes, headers: Mapping[str, str], *, batch_at_s: float | None = None
+    ) -> None:
         self.token = token
         self.tenant_id = token.tenant_id
         self.payload = body
@@ -208,7 +216,8 @@ class _Push:
         self.at = ""
         self.occurred_at: datetime | None = None
         self.tenant = headers.get("X-Tenant")
-        self.key = None if in_batch else headers.get("Idempotency-Key")
+        self.batch_at_s = batch_at_s
+        self.key = None if batch_at_s is not None else headers.get("Idempotency-Key")
         if self.key is not None:
             check_key(self.key, "Idempotency-Key")
 
@@ -238,17 +247,24 @@ def _digest(type: str, payload: bytes) -> bytes:
     return hashlib.sha256(type.encode() + b"\0" + payload).digest()
 
 
+def _is_to_be_repeated(result: Accepted | Problem | Unavailable) -> bool:
+    return isinstance(result, Unavailable) or (isinstance(result, Problem) and result.status == 429)
+
+
 def _shown(result: Accepted | Problem | Unavailable) -> dict[str, object]:
     if isinstance(result, tuple):
         return {"id": result[0], "duplicate": result[1]}
     if isinstance(result, Unavailable):
-        return {"error": {"type": "/problems/unavailable", "status": 503, "detail": str(result)}}
+        unavailable = {"type": "/problems/unavailable", "status": 503, "detail": str(result)}
+        return {"error": {**unavailable, "retry_after_s": result.retry_after_s}}
     error: dict[str, object] = {
         "type": f"/problems/{result.type}",
         "title": TITLES.get(result.type, result.title),
         "status": result.status,
         "detail": result.detail,
     }
+    if "Retry-After" in result.headers:
+        error["retry_after_s"] = int(result.headers["Retry-After"])
     if result.errors:
         error["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in result.errors]
     return {"error": error}

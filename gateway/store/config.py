@@ -76,7 +76,9 @@ class ConfigStore:
         async with self._transaction(isolation="repeatable_read") as connection:
             accesses = {row["id"]: self._access(row) for row in await connection.fetch(sql.ACCESSES)}
             return Configuration(
-                tenants=[Tenant(row["id"], row["name"]) for row in await connection.fetch(sql.TENANTS)],
+                tenants=[
+                    Tenant(row["id"], row["name"], row["rate_per_s"]) for row in await connection.fetch(sql.TENANTS)
+                ],
                 accesses=list(accesses.values()),
                 webhooks=[
                     (self._webhook(row, accesses.get(row["access_id"])), row["old_secret_until"])
@@ -187,7 +189,12 @@ class Change:
         await audit.insert(self._connection, entry)
 
     async def add_tenant(self, name: str) -> Tenant:
-        return Tenant(await self._connection.fetchval(sql.ADD_TENANT, name), name)
+        row = await self._connection.fetchrow(sql.ADD_TENANT, name)
+        assert row is not None, "it returns the row in any case"
+        return Tenant(row["id"], name, row["rate_per_s"])
+
+    async def limit_tenant(self, tenant: Tenant) -> None:
+        await self._connection.execute(sql.LIMIT_TENANT, tenant.id, tenant.rate_per_s)
 
     async def save_access(self, access: Access) -> None:
         secret = access.client_secret if access.type is AccessType.BASIC else access.api_key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TENANTS = "SELECT id, name FROM tenants ORDER BY id"
+TENANTS = "SELECT id, name, rate_per_s FROM tenants ORDER BY id"
 
 ACCESSES = "SELECT id::text, tenant_id, name, type, key_name, location, client_id, secret FROM accesses ORDER BY id"
 
@@ -17,7 +17,11 @@ TOKENS = "SELECT id::text, name, role, tenant_id, prefix, digest, created_at, ex
 PORTS = "SELECT id::text, port, host, tenant_id, state FROM ports ORDER BY id"
 
 # A tenant that another process has just added keeps its id: naming one twice is no conflict.
-ADD_TENANT = "INSERT INTO tenants (name) VALUES ($1) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"
+ADD_TENANT = """
+INSERT INTO tenants (name) VALUES ($1) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id, rate_per_s
+"""
+
+LIMIT_TENANT = "UPDATE tenants SET rate_per_s = $2 WHERE id = $1"
 
 # New or changed: the row becomes what is given. The tenant and the type of an access never change.
 SAVE_ACCESS = """

@@ -26,7 +26,7 @@ def test_the_document_has_every_address_that_is_served_and_no_other() -> None:
     routes = api_routes(cast("Parts", part))
     tokens = TokenBook()
     metrics = Metrics(version="1")
-    pushes = Pushes(part, tokens=tokens, tenants=part, keep=part, metrics=metrics)
+    pushes = Pushes(part, tokens=tokens, tenants=part, quotas=part, keep=part, metrics=metrics)
     app = build_web(pushes=pushes, routes=routes, console=part, tokens=tokens, metrics=metrics, readiness=lambda: None)
     served = {
         (route.method.lower(), route.resource.canonical)
