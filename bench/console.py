@@ -56,6 +56,8 @@ def pages(log: FilledLog, entry: str) -> dict[str, str]:
         "an entry": entry,
         "a call": f"/reports/calls/{log.call_id}",
         "replays": "/reports/replays",
+        "webhooks": "/webhooks/settings",
+        "a webhook": f"/webhooks/settings/{other}",
     }
 
 

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from gateway.console.webhook_figures import HOUR_S, WebhookFigures, by_webhook, first_hour_s
 from gateway.ids import ZERO_ID, id_time
 from gateway.model import DeliveryState, Webhook
 from gateway.registry import Registry
 from gateway.store.maintenance import Unsettled
-from gateway.store.minutes import Latest, MinuteStore, Sums
+from gateway.store.minutes import MinuteStore, Sums
 from gateway.telemetry.metrics import LaneSample
 from gateway.telemetry.rollup import BUCKETS, Tally, added, quantile_ms
 
 FRESH_S = 4.0
 WORST_LIMIT = 5
-STRIP_HOURS = 24
 SHORTEST_S = 10
 """A span that has just begun counts as this long: a rate over less would jump."""
 
@@ -92,19 +92,6 @@ class Overview:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookFigures:
-    """Of the last 24 hours, an hour each: `strip` is (ok, failed), oldest first. `latest` is the newest attempt."""
-
-    strip: tuple[tuple[int, int], ...]
-    latest: Latest | None
-
-    @property
-    def success(self) -> float | None:
-        ok, failed = sum(ok for ok, _ in self.strip), sum(failed for _, failed in self.strip)
-        return ok / (ok + failed) if ok + failed else None
-
-
 class Figures:
     """`unstored` are the counts that the store lacks; `lanes` and `unsettled` answer from memory."""
 
@@ -140,18 +127,10 @@ class Figures:
 
     async def webhooks(self, webhook_ids: Sequence[str]) -> dict[str, WebhookFigures]:
         """Of each of these webhooks, which should be no more than a page of a list shows."""
-        now_s = int(time.time())
-        first_s = now_s - now_s % 3_600 - (STRIP_HOURS - 1) * 3_600
-        since = datetime.fromtimestamp(first_s, UTC)
-        stored = await self._store.history(3_600, since, webhook_ids)
+        first_s = first_hour_s(int(time.time()))
+        stored = await self._store.history(HOUR_S, datetime.fromtimestamp(first_s, UTC), webhook_ids)
         latest = await self._store.latest(webhook_ids)
-        strips = {webhook_id: [(0, 0)] * STRIP_HOURS for webhook_id in webhook_ids}
-        for tally in [*stored, *self._unstored()]:
-            place = (tally.at_s - first_s) // 3_600
-            if tally.webhook_id in strips and 0 <= place < STRIP_HOURS:
-                ok, failed = strips[tally.webhook_id][place]
-                strips[tally.webhook_id][place] = ok + tally.ok, failed + tally.failed
-        return {each: WebhookFigures(tuple(strip), latest.get(each)) for each, strip in strips.items()}
+        return by_webhook(webhook_ids, [*stored, *self._unstored()], first_s, latest)
 
     async def _overview(self, period: Period, tenant_id: int | None) -> Overview:
         now_s = time.time()

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from gateway.console import chart
 from gateway.console.chart import Shape
-from gateway.console.figures import WebhookFigures
+from gateway.console.webhook_figures import WebhookFigures
 from gateway.console.words import webhook_title
 from gateway.model import Webhook, WebhookState
 
@@ -19,6 +19,8 @@ ROWS = 50
 SEARCH_CHARS = 200
 SPARK_LEAST = 4
 """So many attempts in an hour, at least, make a bar of full height: a single one shall not look like a storm."""
+LATENCY_LEAST_MS = 10.0
+"""What a line of full height stands for, at least: a millisecond more or less shall not look like a mountain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,24 @@ def find_webhooks(webhooks: Iterable[Webhook], query: Mapping[str, str]) -> Foun
     )
 
 
-def spark(figures: WebhookFigures) -> tuple[Shape, ...]:
+def flow(figures: WebhookFigures) -> tuple[Shape, ...]:
     """The last 24 hours as bars: what was delivered, and on top of it what failed."""
-    ok = [float(each) for each, _ in figures.strip]
-    failed = [float(each) for _, each in figures.strip]
+    ok = [float(hour.ok) for hour in figures.hours]
+    failed = [float(hour.failed) for hour in figures.hours]
     top = max([SPARK_LEAST, *(a + b for a, b in zip(ok, failed, strict=True))])
     return (
         Shape("fill good", "Delivered", chart.bars(ok, top)),
         Shape("fill bad", "Failed", chart.bars(failed, top, below=ok)),
+    )
+
+
+def latency(figures: WebhookFigures) -> tuple[Shape, ...]:
+    """How long attempts took, hour by hour: each webhook by a scale of its own, whose figures stand beside it."""
+    p50, p95 = figures.hourly_ms(0.5), figures.hourly_ms(0.95)
+    top = chart.scale_top([*p50, *p95], least=LATENCY_LEAST_MS)
+    return (
+        Shape("stroke waiting", "95 of 100 within (p95)", chart.line(p95, top)),
+        Shape("stroke accent", "half within (p50)", chart.line(p50, top)),
     )
 
 

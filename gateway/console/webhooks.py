@@ -20,7 +20,7 @@ from gateway.console.forms import Errors, Form, field_errors
 from gateway.console.target_check import Finding, check_target
 from gateway.console.visit import Page, Visit
 from gateway.console.webhook_form import MORE, as_data, as_form, blank, schedule_in_words
-from gateway.console.webhook_list import find_webhooks, spark
+from gateway.console.webhook_list import find_webhooks, flow, latency
 from gateway.console.words import webhook_title
 from gateway.egress.policy import EgressPolicy
 from gateway.errors import Problem
@@ -81,7 +81,7 @@ class WebhookPages:
             found=found,
             total=len(webhooks),
             figures=figures,
-            sparks={webhook_id: spark(each) for webhook_id, each in figures.items()},
+            sparks={webhook_id: (flow(each), latency(each)) for webhook_id, each in figures.items()},
             accesses=len(self._accesses(visit.who.tenant_id)),
         )
 

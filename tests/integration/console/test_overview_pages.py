@@ -95,5 +95,6 @@ async def test_the_list_of_webhooks_gets_a_strip_of_hours_and_the_newest_attempt
     hook, idle = await site.webhook(), await site.webhook(name="idle")
     happened(site, hook, ok=3, failed=1)
     figures = await site.figures.webhooks([hook.id, idle.id])
-    assert figures[hook.id].strip[-1] == (3, 1) and figures[hook.id].success == 0.75
+    newest = figures[hook.id].hours[-1]
+    assert (newest.ok, newest.failed, sum(newest.took)) == (3, 1, 4) and figures[hook.id].success == 0.75
     assert figures[idle.id].success is None and figures[idle.id].latest is None
