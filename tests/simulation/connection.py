@@ -89,9 +89,12 @@ class Connection:
                 self.link.down(lambda: finish(answer, rows), self._server.latency_s())
 
         self.link.up(lambda: backend.execute(statement, args, reply), self._server.latency_s())
-        async with asyncio.timeout(timeout_s):
+        timeout = self.link.client.call_later(timeout_s, fail, answer, TimeoutError())
+        try:
             found: Rows = await answer
             return found
+        finally:
+            timeout.cancel()
 
     def lost(self) -> None:
         self._is_closed = True

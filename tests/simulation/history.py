@@ -22,7 +22,6 @@ from tests.simulation.world import Make, Setting, World
 
 TYPES = ("call.created", "call.ended")
 QUIET_WITHIN_S = 300.0
-STEPS_MAX = 400_000
 LOOK_EVERY_S = 0.5
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -130,8 +129,8 @@ def _plan_pushes(world: World, chance: Random, until_s: float) -> None:
 
 
 def _run(world: World, until: Callable[[], bool]) -> None:
-    kernel, violations = world.kernel, world.ledger.violations
-    kernel.run(lambda: bool(violations) or kernel.steps > STEPS_MAX or until())
+    violations = world.ledger.violations
+    world.kernel.run(lambda: bool(violations) or until())
 
 
 def _become_quiet(world: World, deadline_s: float) -> None:

@@ -12,28 +12,30 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import Any
 
 EPOCH_S = 1_750_000_000.0
 """The Unix time at which every history begins."""
+STEPS_MAX = 400_000
+"""What still runs after so many turns of loops never ends."""
 
 
 class Stuck(Exception):
-    """Nothing is left that could ever run, and what was waited for has not happened."""
+    """What was waited for has not happened and never will: nothing is left to run, or it runs in circles."""
 
 
 class Handle:
     """One callback to run; `when` matters to those that are timers."""
 
-    __slots__ = ("_args", "_callback", "_context", "_when", "is_cancelled")
+    __slots__ = ("_when", "args", "callback", "context", "is_cancelled")
 
     def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], when: float, context: Context | None):
-        self._callback = callback
-        self._args = args
-        self._context = context or copy_context()
-        self._when = when
+        self.callback = callback
+        self.args = args
+        self.context = context
         self.is_cancelled = False
+        self._when = when
 
     def cancel(self) -> None:
         self.is_cancelled = True
@@ -44,9 +46,6 @@ class Handle:
     def when(self) -> float:
         return self._when
 
-    def run(self) -> None:
-        self._context.run(self._callback, *self._args)
-
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
     """As much of an event loop as tasks, futures, timeouts and sleeps need: no threads, no sockets."""
@@ -54,7 +53,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def __init__(self, kernel: Kernel, name: str) -> None:
         self.name = name
         self.ready: deque[Handle] = deque()
-        self.timers: list[tuple[float, int, Handle]] = []
+        self.late: deque[Handle] = deque()
+        """Timers that fired while it was frozen: they wait for it."""
         self.tasks: list[asyncio.Task[Any]] = []
         self.runs = True
         self.fuse: int | None = None
@@ -72,11 +72,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
         handle = Handle(callback, args, when, context)
-        heapq.heappush(self.timers, (when, self._kernel.count(), handle))
+        self._kernel.call_at(when, handle, self)
         return handle
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
-        return self.call_at(self._kernel.now + delay, callback, *args, context=context)
+        when = self._kernel.now + delay
+        handle = Handle(callback, args, when, context)
+        self._kernel.call_at(when, handle, self)
+        return handle
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
@@ -106,13 +109,15 @@ class Kernel:
         self.now = 0.0
         self.failed = failed
         self.steps = 0
+        """Turns of loops."""
         self._chance = chance
         self._loops: list[SimulatedLoop] = []
+        self._timers: list[tuple[float, int, Handle, SimulatedLoop]] = []
         self._counted = 0
 
-    def count(self) -> int:
+    def call_at(self, when: float, handle: Handle, loop: SimulatedLoop) -> None:
         self._counted += 1
-        return self._counted
+        heapq.heappush(self._timers, (when, self._counted, handle, loop))
 
     def wall_s(self) -> float:
         return EPOCH_S + self.now
@@ -128,60 +133,79 @@ class Kernel:
         self._loops.remove(loop)
 
     def run(self, until: Callable[[], bool]) -> None:
-        """Run until it holds; raises `Stuck` where nothing can happen any more."""
+        """Run until it holds, which is looked at before time passes.
+
+        Raises `Stuck` where nothing can happen any more, or without end.
+        """
         try:
+            self._exhaust()
             while not until():
-                self._step()
+                self._jump()
+                self._exhaust()
         finally:
             asyncio._set_running_loop(None)
 
-    def _step(self) -> None:
-        self.steps += 1
-        ready = [loop for loop in self._loops if loop.ready and loop.runs]
-        if not ready:
-            self._jump()
-            return
-        loop = ready[0] if len(ready) == 1 else ready[int(self._chance.random() * len(ready))]
-        asyncio._set_running_loop(loop)
-        for _ in range(len(loop.ready)):
-            if loop.fuse is not None:
-                if loop.fuse == 0:
-                    self.drop(loop)
-                    loop.blown()
-                    return
-                loop.fuse -= 1
-            handle = loop.ready.popleft()
-            if not handle.is_cancelled:
-                self._call(loop, handle)
+    def _exhaust(self) -> None:
+        """Run whatever is ready, one turn of one loop after the other."""
+        loops, chance = self._loops, self._chance
+        running: SimulatedLoop | None = None
+        while ready := [loop for loop in loops if loop.ready and loop.runs]:
+            loop = ready[0] if len(ready) == 1 else ready[int(chance.random() * len(ready))]
+            self.steps += 1
+            if self.steps > STEPS_MAX:
+                raise Stuck("it runs without end")
+            if loop is not running:
+                asyncio._set_running_loop(loop)
+                running = loop
+            if loop.fuse is None:
+                self._turn(loop, len(loop.ready))
+            else:
+                self._last_turns(loop)
+
+    def _turn(self, loop: SimulatedLoop, callbacks: int) -> None:
+        """What becomes ready meanwhile has to wait for the next turn."""
+        take = loop.ready.popleft
+        for _ in range(callbacks):
+            handle = take()
+            if handle.is_cancelled:
+                continue
+            try:
+                if handle.context is None:  # nothing here has a context of its own but tasks
+                    handle.callback(*handle.args)
+                else:
+                    handle.context.run(handle.callback, *handle.args)
+            except Exception as error:
+                self.failed(f"{loop.name}: {error!r}")
             if not loop.runs:
                 return
 
-    def _call(self, loop: SimulatedLoop, handle: Handle) -> None:
-        try:
-            handle.run()
-        except Exception as error:
-            self.failed(f"{loop.name}: {error!r}")
+    def _last_turns(self, loop: SimulatedLoop) -> None:
+        assert loop.fuse is not None
+        if loop.fuse == 0:
+            self.drop(loop)
+            loop.blown()
+            return
+        callbacks = min(loop.fuse, len(loop.ready))
+        loop.fuse -= callbacks
+        self._turn(loop, callbacks)
 
     def _jump(self) -> None:
-        """Let time pass until the next timer of a loop that runs; a frozen one's timers are late, not lost."""
-        next_at: float | None = None
+        """Let time pass until the next timer; those of a frozen loop are late, not lost."""
+        timers = self._timers
+        while timers and timers[0][2].is_cancelled:
+            heapq.heappop(timers)
         for loop in self._loops:
-            if loop.runs:
-                timers = loop.timers
-                while timers and timers[0][2].is_cancelled:
-                    heapq.heappop(timers)
-                if timers and (next_at is None or timers[0][0] < next_at):
-                    next_at = timers[0][0]
-        if next_at is None:
+            if loop.late and loop.runs:
+                loop.ready += loop.late
+                loop.late.clear()
+                return
+        if not timers:
             raise Stuck("nothing is left to run")
-        self.now = max(self.now, next_at)
-        for loop in self._loops:
-            if loop.runs:
-                timers = loop.timers
-                while timers and timers[0][0] <= self.now:
-                    handle = heapq.heappop(timers)[2]
-                    if not handle.is_cancelled:
-                        loop.ready.append(handle)
+        self.now = now = max(self.now, timers[0][0])
+        while timers and timers[0][0] <= now:
+            _, _, handle, loop = heapq.heappop(timers)
+            if not handle.is_cancelled:
+                (loop.ready if loop.runs else loop.late).append(handle)
 
     def bury(self, loops: list[SimulatedLoop]) -> None:
         """End every task of these loops after the history is over, so that none is found pending and complained of."""
@@ -192,11 +216,10 @@ class Kernel:
                 left = [task for task in loop.tasks if not task.done()]
                 for task in left:
                     task.cancel()
+                loop.runs = True
                 while loop.ready:
-                    handle = loop.ready.popleft()
-                    if not handle.is_cancelled:
-                        self._call(loop, handle)
+                    self._turn(loop, len(loop.ready))
                 if not left:
                     break
-            loop.timers.clear()
+        self._timers.clear()
         asyncio._set_running_loop(None)

@@ -60,3 +60,14 @@ def test_a_killed_loop_runs_no_finally(kernel: Kernel) -> None:
 def test_where_nothing_can_happen_any_more_it_says_so(kernel: Kernel) -> None:
     with pytest.raises(Stuck):
         kernel.run(lambda: False)
+
+
+def test_what_runs_without_end_is_ended(kernel: Kernel) -> None:
+    loop = kernel.loop("one")
+
+    def again() -> None:
+        loop.call_soon(again)
+
+    again()
+    with pytest.raises(Stuck):
+        kernel.run(lambda: False)
