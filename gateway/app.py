@@ -60,6 +60,7 @@ from gateway.store.migrate import migrate
 from gateway.store.minutes import MinuteStore
 from gateway.store.ownership import Ownership
 from gateway.store.pool import open_pool
+from gateway.store.pulse import Pulse
 from gateway.store.reading import Database
 from gateway.store.rejected import RejectedStore
 from gateway.store.replays import ReplayStore
@@ -193,6 +194,8 @@ async def _gateway(
         loops.start("engine", engine.run())
         loops.start("registry", registry.run())
         loops.start("maintenance", maintenance.run())
+        pulse = Pulse(dsn)
+        loops.start("pulse", pulse.run())
         minute_store = MinuteStore(database)
         retention = timedelta(days=settings.retention_days)
         minutes = Minutes(metrics.rollup, minute_store, clock=clock, retention=retention)
@@ -242,7 +245,7 @@ async def _gateway(
             console=console,
             tokens=tokens,
             metrics=metrics,
-            readiness=lambda: _unready(intake, ownership, loops),
+            readiness=lambda: _unready(intake, ownership, pulse, loops),
         )
         listener = Listener(app, pushes, host=settings.host, port=settings.port)
         await listener.start()
@@ -304,11 +307,13 @@ async def _unless_stopped(task: asyncio.Future[T], stop: asyncio.Future[str]) ->
     return task.result()
 
 
-def _unready(intake: Intake, ownership: Ownership, loops: Loops) -> str | None:
+def _unready(intake: Intake, ownership: Ownership, pulse: Pulse, loops: Loops) -> str | None:
     if loops.failed.done():
         return f"the {loops.failed.result()} loop has failed; the gateway is going down"
     if not ownership.is_valid:
         return "the lease of the shards has run out; the database is away"
+    if not pulse.beats:
+        return "the database does not answer"
     return None if intake.is_open else "the intake is closed; the database is away, or the gateway is stopping"
 
 

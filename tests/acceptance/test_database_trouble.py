@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests.acceptance.capture import Door, call
+from tests.acceptance.conftest import NewDataDir
 from tests.acceptance.program import Gateway, RecordTarget, Switch, add_webhook
 
 PATH = "/t/crm"
@@ -90,6 +91,16 @@ async def assert_back(gateway: Gateway, within_s: float = BACK_S) -> None:
         await door.accepted(call(OTHER_CALL))
 
 
+async def turned(gateway: Gateway, *, ready: bool, within_s: float) -> bool:
+    """Whether `/readyz`, asked with nothing pushed, came to say so in time."""
+    deadline = time.monotonic() + within_s + MACHINE_S
+    while await gateway.ready() is not ready:
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.02)
+    return True
+
+
 async def assert_honest(switch: Switch, target: RecordTarget) -> None:
     """What was answered 202 arrived, in order; and there was no other answer than 202 and 503."""
     assert await target.delivered(PATH, set(switch.accepted), timeout_s=DRAIN_S) == set()
@@ -109,6 +120,23 @@ async def test_a_frozen_database_costs_time_and_no_event(tmp_path: Path, target:
             await assert_back(gateway)
         await assert_honest(switch, target)
         assert switch.statuses[503] > 0 and switch.unanswered == 0
+
+
+async def test_without_a_push_readiness_follows_a_database_that_freezes_and_one_that_is_killed(
+    new_data_dir: NewDataDir,
+) -> None:
+    async with Gateway(new_data_dir()) as gateway:
+        with frozen(*database_pids(gateway)):
+            assert await turned(gateway, ready=False, within_s=ANSWER_S)
+            await asyncio.sleep(LEASE_S / 4)
+            assert not await gateway.ready(), "it does not come and go while the database is frozen"
+        assert await turned(gateway, ready=True, within_s=BACK_S)
+        killed = gateway.postmaster_pid()
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+        while gateway.postmaster_pid() in (killed, None):
+            await asyncio.sleep(0.02)
+        assert await turned(gateway, ready=True, within_s=BACK_S)
 
 
 async def test_deliveries_in_memory_go_on_while_the_database_is_frozen_and_end_with_the_lease(
