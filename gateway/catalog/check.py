@@ -92,7 +92,8 @@ def _plain(payload: bytes, data: dict[str, Any]) -> bool:
         value = data.get(name)
         if value.__class__ is str:
             colons -= value.count(":")
-    return not colons and b"[" not in payload and (b"\\" not in payload or b"\\u0000" not in payload)
+    # No \u00XX: one may be U+0000, or a colon of a value's that the bytes do not have.
+    return not colons and b"[" not in payload and (b"\\" not in payload or b"\\u00" not in payload)
 
 
 def _check_structure(payload: bytes, data: dict[str, Any], at: str) -> None:

@@ -127,6 +127,8 @@ def test_a_payload_that_is_no_object_is_refused(payload: bytes) -> None:
         (b'{"call_id":1,"x":[{"a/b":1,"a/b":2}]}', "/a~1b"),
         (b'{"call_id":1,"x":1,"\\u0078":2}', "/x"),
         (b'{"call_id":1,"x":{"y":1,\n"y"\n:1}}', "/y"),
+        (b'{"call_id":1,"x":1,"x":2,"call_date":"\\u003a"}', "/x"),
+        (b'{"call_id":1,"call_id":2,"call_date":"1\\u003A"}', "/call_id"),
     ],
 )
 def test_a_member_that_appears_twice_is_refused_at_any_depth_and_in_any_spelling(payload: bytes, pointer: str) -> None:
