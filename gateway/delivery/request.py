@@ -103,10 +103,10 @@ def _keyed(secret: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
 
 
 def splice(payload: bytes, member: bytes) -> bytes:
-    """`payload`, a JSON object, with one more member at its end."""
+    """`payload`, a JSON object, with one more member at its end and all its bytes as they were."""
     end = payload.rindex(b"}")
     empty = payload[:end].strip() == b"{"
-    return payload[:end].rstrip() + (b"" if empty else b",") + member + payload[end:]
+    return payload[:end] + (b"" if empty else b",") + member + payload[end:]
 
 
 def _header_credential(access: Access | None) -> tuple[str, str]:
