@@ -40,7 +40,8 @@ class Session:
         return notices
 
     def has_csrf(self, given: str) -> bool:
-        return hmac.compare_digest(self.csrf.encode(), given.encode())
+        # A header may hold any bytes; those that are no UTF-8 arrive as surrogates, which plain UTF-8 has no form for.
+        return hmac.compare_digest(self.csrf.encode(), given.encode(errors="surrogateescape"))
 
 
 class Sessions:
