@@ -6,6 +6,7 @@ strictness as a payload does (no doubled member, valid UTF-8, no U+0000).
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import msgspec
@@ -31,6 +32,7 @@ class Envelope(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(Envelope)
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _PLACEHOLDER = b"0"
+_MISSING = re.compile("Object missing required field `([a-z_]+)`")
 
 
 def parse_envelope(body: bytes) -> tuple[Envelope, bytes]:
@@ -45,8 +47,8 @@ def parse_envelope(body: bytes) -> tuple[Envelope, bytes]:
     parse_object(body[:start] + _PLACEHOLDER + body[start + len(data) :])
     if envelope.id is not None:
         check_key(envelope.id, "/id")
-    if envelope.occurred_at is not None and envelope.occurred_at.tzinfo is None:
-        envelope.occurred_at = envelope.occurred_at.replace(tzinfo=UTC)
+    if envelope.occurred_at is not None:
+        envelope.occurred_at = _in_utc(envelope.occurred_at)
     return envelope, data
 
 
@@ -72,8 +74,18 @@ def check_key(key: str, place: str) -> None:
         raise invalid(FieldError(place, f"an idempotency key has 1 to {KEY_CHARS} printable characters"))
 
 
+def _in_utc(at: datetime) -> datetime:
+    """Without a zone it is taken for UTC; some with one are in UTC before the year 1 or after 9999."""
+    try:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError:
+        raise invalid(FieldError("/occurred_at", "in UTC this is not within the years 1 to 9999")) from None
+
+
 def _unfit(error: Exception) -> Problem:
     if isinstance(error, msgspec.ValidationError):
+        if missing := _MISSING.fullmatch(str(error)):
+            return invalid(FieldError("/" + missing[1], "this is required"))
         detail, _, path = str(error).partition(" - at `$.")
         place = "/" + path.rstrip("`").replace(".", "/") if path else ""
         return invalid(FieldError(place, detail))

@@ -82,7 +82,7 @@ class Pushes:
         push = None
         try:
             push = _Push(self._authenticate(request), await _body(request, EVENT_BYTES), request.headers)
-            push.type = request.path.rpartition("/")[2]
+            push.type = request.path.removeprefix(DOOR + "/")
             event_id, duplicate = await self._submit(push)
             return accepted(request, event_id, duplicate, self._date)
         except (Problem, Unavailable) as error:

@@ -137,6 +137,13 @@ async def test_an_envelope_that_does_not_fit_is_refused(door: Door, body: bytes,
     assert_problem(await door.post("/v1/events", body), 422, type)
 
 
+@pytest.mark.parametrize("member", ["type", "data"])
+async def test_a_missing_member_of_an_envelope_is_named_by_its_pointer(door: Door, member: str) -> None:
+    envelope = {"type": "call.created", "data": {"call_id": 1}}
+    del envelope[member]
+    assert_problem(await door.post("/v1/events", json.dumps(envelope).encode()), 422, "validation", at=f"/{member}")
+
+
 async def test_numbers_and_text_that_are_strange_but_valid_arrive_as_they_were_spelled(
     door: Door, target: CaptureTarget
 ) -> None:
@@ -172,6 +179,11 @@ async def test_an_unknown_type_in_the_path_says_which_are_known(door: Door) -> N
     assert "call.created" in problem["detail"]
 
 
+async def test_a_path_below_a_type_is_no_type_however_its_slash_is_spelled(door: Door) -> None:
+    assert_problem(await door.post("/v1/events/other%2Fcall.created", SAMPLE), 422, "validation", at="/type")
+    assert (await door.post("/v1/events/other/call.created", SAMPLE)).status == 404
+
+
 async def test_a_type_may_be_spelled_as_people_say_it(door: Door) -> None:
     assert (await door.post("/v1/events/Call%20Created", SAMPLE)).status == 202
     assert (await door.push(SAMPLE, type="call.created")).status == 202
@@ -188,6 +200,7 @@ async def test_a_time_that_no_database_holds_is_refused_without_harm_to_the_even
         door.push(call(1)), door.push(call(2), occurred_at=time), door.push(call(3)), door.push(call(4))
     )
     assert [answer.status for answer in answers] == [202, 422, 202, 202]
+    assert_problem(answers[1], 422, "validation", at="/occurred_at")
 
 
 # --- who may push ----------------------------------------------------------------------------------------------
