@@ -12,7 +12,6 @@ from gateway.admin.calls import CALL_ID_CHARS
 from gateway.console.call_picture import picture
 from gateway.console.json_view import tokens
 from gateway.console.visit import Page, Visit
-from gateway.console.zone import COOKIE, Zone
 from gateway.errors import Problem
 from gateway.ids import id_time
 from gateway.store.timeline import EventView, Timeline
@@ -48,8 +47,6 @@ class CallPages:
             payloads={event.id: tokens(_payload(event, phones=phones)) for event in events},
             webhooks={webhook.id: webhook for webhook in visit.registry.webhooks(visit.who.tenant_id)},
             diagnosis=present.diagnosis,
-            zone=Zone.of(visit.request),
-            zone_cookie=visit.request.cookies.get(COOKIE, ""),
         )
 
 

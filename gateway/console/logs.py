@@ -21,7 +21,7 @@ from gateway.catalog import EVENT_TYPES
 from gateway.console.entry_view import EntryView, entry_view
 from gateway.console.log_filter import PERIODS, LogFilter, read_filter
 from gateway.console.visit import Page, Visit
-from gateway.console.zone import COOKIE, Zone
+from gateway.console.zone import Zone
 from gateway.errors import Problem
 from gateway.ids import floor_id, id_time
 from gateway.model import Role, Webhook
@@ -72,7 +72,6 @@ class LogPages:
         found = await self._found(shown.wanted, before_id, PAGE_ROWS)
         context: dict[str, Any] = {
             "filter": shown,
-            "zone": zone,
             "rows": rows(visit, found.attempts),
             "found": found,
             "looked_to": id_time(found.next_id) if found.next_id else None,
@@ -88,7 +87,6 @@ class LogPages:
             step=0,
             goes_on=True,
             now=now,
-            zone_cookie=visit.request.cookies.get(COOKIE, ""),
             periods=PERIODS,
             event_types=EVENT_TYPES,
             webhooks=_by_name(visit),
@@ -119,8 +117,6 @@ class LogPages:
             same=same,
             others=[each for each in deliveries if each.webhook_id != record.webhook_id],
             webhooks=webhooks,
-            zone=Zone.of(visit.request),
-            zone_cookie=visit.request.cookies.get(COOKIE, ""),
             rows=rows(visit, list(reversed(same.attempts))) if same else [],
         )
 

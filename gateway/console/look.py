@@ -16,7 +16,7 @@ from gateway.audit_detail import without_query
 from gateway.console.assets import Assets
 from gateway.console.forms import sentence
 from gateway.console.navigation import NAVIGATION
-from gateway.console.words import ago, duration, event_title, iso, moment, percent, webhook_title
+from gateway.console.words import ago, duration, event_title, iso, percent, webhook_title
 
 NONCE_BYTES = 16
 
@@ -35,7 +35,6 @@ class Look:
         self._environment.globals.update(asset=assets.url, groups=NAVIGATION)
         self._environment.filters.update(
             ago=ago,
-            moment=moment,
             iso=iso,
             event_title=event_title,
             duration=duration,

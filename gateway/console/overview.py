@@ -17,7 +17,7 @@ from gateway.console.chart import Shape
 from gateway.console.figures import PERIODS, Figures, Overview, Point
 from gateway.console.visit import Page, Visit
 from gateway.console.words import duration, percent
-from gateway.console.zone import COOKIE, Zone
+from gateway.console.zone import Zone
 
 PERIOD = "1h"
 
@@ -51,7 +51,6 @@ class OverviewPages:
             "overview": overview,
             "charts": charts(overview, zone),
             "ticks": ticks(overview, zone),
-            "zone": zone,
             "periods": PERIODS.values(),
             "webhooks": len(visit.registry.webhooks(visit.who.tenant_id)),
             "percent": percent,
@@ -59,7 +58,7 @@ class OverviewPages:
         }
         if visit.is_partial:
             return visit.page("overview_part.html", **context)
-        return visit.page("overview.html", **context, zone_cookie=visit.request.cookies.get(COOKIE, ""))
+        return visit.page("overview.html", **context)
 
 
 def charts(overview: Overview, zone: Zone) -> tuple[Chart, ...]:

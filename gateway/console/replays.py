@@ -16,7 +16,7 @@ from gateway.admin.replays import ReplayApi
 from gateway.console.log_filter import LogFilter
 from gateway.console.logs import log_filter
 from gateway.console.visit import Page, Visit
-from gateway.console.zone import COOKIE, Zone
+from gateway.console.zone import Zone
 from gateway.errors import Problem
 from gateway.http import parse
 from gateway.model import Role
@@ -57,8 +57,6 @@ class ReplayPages:
         return visit.page(
             "replay_new.html",
             filter=shown,
-            zone=zone,
-            zone_cookie=visit.request.cookies.get(COOKIE, ""),
             webhook=webhook,
             webhooks=sorted(visit.registry.webhooks(visit.who.tenant_id), key=lambda each: each.name.casefold()),
             ignored=[name for name in UNSUITABLE if name in shown.values],

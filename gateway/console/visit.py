@@ -16,6 +16,7 @@ from gateway.console.browser import origin
 from gateway.console.forms import FORM_BYTES, Form
 from gateway.console.look import Look
 from gateway.console.navigation import active_path
+from gateway.console.zone import COOKIE, Zone
 from gateway.model import Role, Tenant
 from gateway.registry import Registry
 
@@ -65,8 +66,13 @@ class Visit:
         return self.request.match_info["id"].lower()
 
     def page(self, template: str, *, status: int = 200, **context: object) -> web.Response:
-        """`template` with `visit` and `active` (the entry of the navigation) beside `context`."""
-        shared = {"visit": self, "active": active_path(self.request.path)}
+        """`template` with `visit`, `active` (the entry of the navigation) and the viewer's `zone` beside `context`."""
+        shared = {
+            "visit": self,
+            "active": active_path(self.request.path),
+            "zone": Zone.of(self.request),
+            "zone_cookie": self.request.cookies.get(COOKIE, ""),
+        }
         return self.look.page(template, shared | context, status=status)
 
     def redirect(self, path: str, *, notice: str | None = None) -> web.Response:

@@ -1,6 +1,6 @@
 """How pages say times, durations and events: the template filters.
 
-Invariant: a time is shown in UTC, as everywhere else in the gateway, so that a page, the API and a log agree.
+Invariant: nothing here depends on who looks; what does, their time zone, is in `zone.py`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,6 @@ UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 def iso(at: datetime) -> str:
     """For a machine: `<time datetime>`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def moment(at: datetime) -> str:
-    """For people: `23 Nov 2026, 19:41:05`."""
-    return f"{at.astimezone(UTC):%d %b %Y, %H:%M:%S}".removeprefix("0")
 
 
 def ago(at: datetime) -> str:

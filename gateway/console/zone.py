@@ -35,9 +35,9 @@ class Zone:
     def local(self, at: datetime) -> datetime:
         return at.astimezone(self._zone)
 
-    def label(self, now: datetime) -> str:
-        """`Europe/Berlin, UTC+1`."""
-        minutes = round((self.local(now).utcoffset() or timedelta()).total_seconds() / 60)
+    def label(self, at: datetime | None = None) -> str:
+        """`Europe/Berlin, UTC+1`: at that time, or now."""
+        minutes = round((self.local(at or datetime.now(UTC)).utcoffset() or timedelta()).total_seconds() / 60)
         if self.name == "UTC":
             return "UTC"
         hours, rest = divmod(abs(minutes), 60)
@@ -50,6 +50,10 @@ class Zone:
         """To the millisecond."""
         local = self.local(at)
         return f"{local:%H:%M:%S}.{local.microsecond // 1000:03}"
+
+    def second(self, at: datetime) -> str:
+        """`23 Nov 2026, 19:41:05`."""
+        return f"{self.day(at)}, {self.local(at):%H:%M:%S}"
 
     def moment(self, at: datetime) -> str:
         return f"{self.day(at)}, {self.clock(at)}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 from gateway.catalog import BY_NAME
 from gateway.errors import FieldError
+from gateway.ids import id_time
 from gateway.model import PortState, Role, WebhookState
 from tests.integration.console.site import Site
 
@@ -188,3 +190,17 @@ async def test_a_cursor_that_is_not_ours_is_refused_in_words(site: Site) -> None
     for path in (AUDIT, REJECTED):
         shown = await site.get(f"{path}?cursor=x")
         assert shown.status == 422 and "not a cursor of this list" in shown.text
+
+
+async def test_operations_are_timed_by_the_viewers_clock_and_name_its_zone(site: Site) -> None:
+    await site.sign_in(Role.ADMIN)
+    await site.token_for(Role.VIEWER, expires_at=datetime(2099, 1, 31, 20, 0, tzinfo=UTC))
+    site.client.session.cookie_jar.update_cookies({"gateway-zone": "Asia/Tokyo"}, site.client.make_url("/"))
+    kept = await keep(site)
+    tokyo = f"{id_time(kept) + timedelta(hours=9):%d %b %Y, %H:%M:%S}".removeprefix("0")
+    for path in (REJECTED, f"{REJECTED}/{kept}"):
+        page = await site.get(path)
+        assert tokyo in page.text and "Times in Asia/Tokyo, UTC+9" in page.text
+    tokens = await site.get(TOKENS)
+    assert "until 1 Feb 2099, 05:00:00" in tokens.text and "Times in Asia/Tokyo" in tokens.text
+    assert "Times in Asia/Tokyo" in (await site.get(AUDIT)).text
