@@ -1,7 +1,8 @@
-"""The loop that carries out replays of a range, a chunk at a time.
+"""The loop that carries out replays of many events, a step at a time.
 
-Invariant: a replay never has more than `OPEN_LIMIT` and a chunk under way, so replaying a year neither swells the
-table of unsettled deliveries nor crowds out what is new. Where it stands is in the store; a restart goes on from there.
+Invariant: with one webhook a replay never has more than `OPEN_LIMIT` and a step under way, so replaying a year neither
+swells the table of unsettled deliveries nor crowds out what is new; and a webhook that is behind holds up no other one
+of the same replay. Where it stands is in the store; a restart goes on from there.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import structlog
 from gateway.errors import Problem, Unavailable
 from gateway.store.replays import ReplayStore
 
-CHUNK_EVENTS = 500
+WALK_ROWS = 1_000
+"""How many rows one step goes through."""
 OPEN_LIMIT = 2_000
-PAUSE_S = 0.5
-"""Between two looks at replays that have enough under way, or at a database that is away."""
+PAUSE_S = 0.1
+"""Between two looks at replays that have enough under way."""
+TROUBLE_PAUSE_S = 0.5
+"""Before the next try where the database is away, or too slow."""
 
 log = structlog.get_logger(__name__)
 
@@ -30,13 +34,13 @@ class Replayer:
         store: ReplayStore,
         *,
         nudge: Callable[[Sequence[str]], None],
-        chunk_events: int = CHUNK_EVENTS,
+        walk_rows: int = WALK_ROWS,
         open_limit: int = OPEN_LIMIT,
         pause_s: float = PAUSE_S,
     ) -> None:
         self._store = store
         self._nudge = nudge
-        self._chunk_events = chunk_events
+        self._walk_rows = walk_rows
         self._open_limit = open_limit
         self._pause_s = pause_s
         self._woken = asyncio.Event()
@@ -53,21 +57,22 @@ class Replayer:
                 left, advanced = await self._round()
             except (Unavailable, Problem) as error:  # away, or too slow for its time limit
                 log.warning("replay_waits", error=str(error))
-                left, advanced = True, False
+                await asyncio.sleep(TROUBLE_PAUSE_S)
+                continue
             if not left:
                 await self._woken.wait()
             elif not advanced:
                 await asyncio.sleep(self._pause_s)
 
     async def _round(self) -> tuple[bool, bool]:
-        """One chunk of each; whether any is left, and whether any got further."""
+        """One step with each webhook of each replay; whether anything is left, and whether any got further."""
         left = advanced = False
-        for replay_id in await self._store.running():
-            step = await self._store.advance(replay_id, chunk=self._chunk_events, open_limit=self._open_limit)
+        for part in await self._store.parts():
+            step = await self._store.advance(part, walk=self._walk_rows, open_limit=self._open_limit)
             if step is None:
                 continue
             if step.put:
-                self._nudge([step.webhook_id])
+                self._nudge([part.webhook_id])
             left = left or not step.finished
-            advanced = advanced or step.put > 0
+            advanced = advanced or step.moved
         return left, advanced

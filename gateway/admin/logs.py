@@ -79,13 +79,14 @@ def attempt_filter(query: LogQuery, tenant_id: int | None) -> AttemptFilter:
         event_id=query.event_id,
         webhook_id=query.webhook_id,
         ok=None if query.outcome is None else query.outcome == "success",
-        statuses=None if query.status is None else _statuses(query.status),
+        statuses=None if query.status is None else status_range(query.status),
         call_key=None if query.call_id is None else str(int(query.call_id)),
         account_id=query.account_id,
     )
 
 
-def _statuses(status: str) -> tuple[int, int]:
+def status_range(status: str) -> tuple[int, int]:
+    """The first and the last status that `503` or `5xx` means."""
     if status[1:].lower() == "xx":
         return int(status[0]) * 100, int(status[0]) * 100 + 99
     return int(status), int(status)

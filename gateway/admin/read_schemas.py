@@ -171,14 +171,31 @@ class ReplayEventIn(Input):
 
 
 class ReplayRangeIn(Input):
-    """Deliver a webhook's events of a time span again."""
+    """Deliver again what a period and a filter say, as the log's do: all that are given must match."""
 
-    webhook_id: Id
+    webhook_id: Annotated[
+        Id | None,
+        Field(description="Only to this webhook; unless given, to all of the tenant's to which the events went."),
+    ] = None
     begin: Annotated[Begin, Field(alias="from")]
     end: Annotated[End, Field(alias="to")]
     only: Annotated[
-        Literal["failed", "all"], Field(description="Those whose schedule is exhausted, or every event of the span.")
+        Literal["failed", "all"], Field(description="Those whose schedule is exhausted, or also those delivered.")
     ] = "failed"
+    period_of: Annotated[
+        Literal["events", "attempts"],
+        Field(
+            description="What the period bounds: when events were accepted, or when attempts were made, as in /logs."
+        ),
+    ] = "events"
+    event: EventName | None = None
+    outcome: Annotated[
+        Literal["success", "failure"] | None, Field(description="Those of which an attempt ended so.")
+    ] = None
+    status: Annotated[Status | None, Field(description="Those of which an attempt was answered with it.")] = None
+    call_id: CallId | None = None
+    account_id: AccountId | None = None
+    tenant: Annotated[TenantName | None, Field(description="Whose, where neither token nor webhook says so.")] = None
 
 
 class ReplayIn(RootModel[ReplayEventIn | ReplayRangeIn]):
@@ -189,7 +206,8 @@ class ReplayOut(Output):
     id: Id
     state: Literal["running", "done", "cancelled"]
     total: Annotated[int | None, Field(description="How many deliveries it is about.")]
-    done: Annotated[int, Field(description="How many of them have been tried to their end.")]
+    done: Annotated[int, Field(description="How many of them have been tried to their end, or were left alone.")]
+    skipped: Annotated[int, Field(description="How many were left alone: they were on their way already.")]
     event_id: Id | None
     webhook_id: Id | None
     created_at: datetime

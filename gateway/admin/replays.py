@@ -1,6 +1,7 @@
-"""`/api/v1/replays`: deliver again: one event, or a span of a webhook's events, all of them or those that failed.
+"""`/api/v1/replays`: deliver again: one event, or what a filter like the log's finds, all of it or what failed.
 
-Invariant: a replayed event keeps its id, so its target can tell it from a new one.
+Invariant: a replayed event keeps its id, so its target can tell it from a new one; and a replay is of one tenant,
+settled before anything is looked up, whatever else its filter names.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from aiohttp import web
 
 from gateway.admin import present
-from gateway.admin.auth import Principal, listed_tenant, principal
+from gateway.admin.auth import Principal, listed_tenant, owning_tenant, principal
+from gateway.admin.logs import status_range
 from gateway.admin.paging import Page, TenantPageQuery, decode_cursor, encode_cursor, page
 from gateway.admin.period import id_bounds
 from gateway.admin.read_schemas import ReplayEventIn, ReplayIn, ReplayOut, ReplayRangeIn
@@ -20,6 +22,7 @@ from gateway.http import invalid, json_response, parse, parse_query, read_json
 from gateway.model import Role
 from gateway.registry import Registry
 from gateway.store.audit import AuditEntry
+from gateway.store.replay_range import ReplayRange
 from gateway.store.replays import Replay, ReplayStore
 
 PATH = "/api/v1/replays"
@@ -62,7 +65,8 @@ class ReplayApi:
                 role=Role.OPERATOR,
                 summary="Deliver again",
                 tag=TAG,
-                description="One event by its id, or a webhook's events of a time span.",
+                description="One event by its id; or what a period and a filter say, at one webhook or all of them."
+                " What is on its way already is left alone, and counted as skipped.",
                 request_model=ReplayIn,
                 response_model=ReplayOut,
                 status=202,
@@ -153,28 +157,50 @@ class ReplayApi:
         self._nudge(webhook_ids)
 
     async def _start_range(self, replay_id: str, body: ReplayRangeIn, who: Principal) -> None:
-        from_id, before_id = id_bounds(body.begin, body.end, place="/")
-        webhook = self._registry.webhook(body.webhook_id)
-        if webhook is None or not who.sees(webhook.tenant_id):
-            raise invalid(FieldError("/webhook_id", "there is no webhook with this id"))
-        assert from_id is not None
-        assert before_id is not None
-        detail = {
-            "webhook_id": webhook.id,
-            "from": body.begin.isoformat(),
-            "to": body.end.isoformat(),
-            "only": body.only,
-        }
+        what = self.range(body, who)
+        detail = body.model_dump(mode="json", by_alias=True, exclude_none=True)
         await self._store.start_range(
             replay_id,
-            tenant_id=webhook.tenant_id,
-            webhook_id=webhook.id,
+            what,
+            total=await self._store.count(what),
+            entry=self._entry(replay_id, what.tenant_id, who, "replay.create", detail),
+        )
+        self._wake()
+
+    async def count(self, body: ReplayRangeIn, who: Principal) -> int | None:
+        """How many deliveries a replay would be about; None where that takes too long to say."""
+        return await self._store.count(self.range(body, who))
+
+    def range(self, body: ReplayRangeIn, who: Principal) -> ReplayRange:
+        """Problem 422 where it names what does not exist, or what `who` may not see."""
+        from_id, before_id = id_bounds(body.begin, body.end, place="/")
+        assert from_id is not None
+        assert before_id is not None
+        return ReplayRange(
+            tenant_id=self._tenant(body, who),
             from_id=from_id,
             before_id=before_id,
             only_failed=body.only == "failed",
-            entry=self._entry(replay_id, webhook.tenant_id, who, "replay.create", detail),
+            period_of=body.period_of,
+            webhook_id=body.webhook_id,
+            event_type=body.event,
+            ok=None if body.outcome is None else body.outcome == "success",
+            statuses=None if body.status is None else status_range(body.status),
+            call_key=None if body.call_id is None else str(int(body.call_id)),
+            account_id=body.account_id,
         )
-        self._wake()
+
+    def _tenant(self, body: ReplayRangeIn, who: Principal) -> int:
+        """The webhook's, which must be one that `who` may see; the one named; the token's own; or the only one."""
+        named = None if body.tenant is None else owning_tenant(who, body.tenant, self._registry).id
+        if body.webhook_id is not None:
+            webhook = self._registry.webhook(body.webhook_id)
+            if webhook is None or not who.sees(webhook.tenant_id) or named not in (None, webhook.tenant_id):
+                raise invalid(FieldError("/webhook_id", "there is no webhook with this id"))
+            return webhook.tenant_id
+        if named is None and who.tenant_id is None and len(self._registry.tenants()) > 1:
+            raise invalid(FieldError("/tenant", "say of which tenant, or name a webhook"))
+        return named or owning_tenant(who, None, self._registry).id
 
     async def _one(self, request: web.Request, who: Principal) -> Replay:
         found = await self._store.one(present.path_id(request, "replay"), who.tenant_id)

@@ -1,50 +1,66 @@
 """Replays in PostgreSQL: which deliveries are to be made once more, and how far that has come.
 
 A replay puts rows into `deliveries`, where the lanes find them like any other; the event keeps its id. Invariant: the
-rows of a chunk and the cursor behind them are committed together, so a replay that is interrupted goes on where it
-was, and puts no row twice.
+rows of a step and the cursor behind them are committed together, by the owner of the shards alone, so a replay that is
+interrupted goes on where it was, and puts no row twice.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import asyncpg
 
-from gateway.ids import ZERO_ID
+from gateway.errors import Problem
 from gateway.store import audit
 from gateway.store import replay_statements as sql
 from gateway.store.audit import AuditEntry
 from gateway.store.reading import Connection, Database
+from gateway.store.replay_range import ReplayRange, count_sql, edge_sql, step_sql
+
+COUNT_LIMIT_S = 8.0
+"""What takes longer to count is replayed uncounted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """`total` None: not counted yet. `done` is how many have been tried to their end, well or not."""
+    """`what` is None for one event. `total` None: not counted. `done` is how many deliveries have been tried to their
+    end, well or not, or left alone; `skipped` how many of these were left alone, being on their way already.
+    """
 
     id: str
     tenant_id: int
     webhook_id: str | None
     event_id: str | None
-    only_failed: bool
+    what: ReplayRange | None
     state: str
     total: int | None
     done: int
+    skipped: int
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
-    """What one step of a range replay did; `put` 0 with `finished` false means that enough is under way."""
+class Part:
+    """What is left of a running replay with one webhook."""
 
+    replay_id: str
     webhook_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What one step did. Neither `moved` nor `finished`: enough is under way."""
+
     put: int
+    moved: bool
     finished: bool
 
 
 class ReplayStore:
-    """Owns the table `replays`."""
+    """Owns the tables `replays` and `replay_parts`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -65,33 +81,54 @@ class ReplayStore:
             if not webhook_ids:
                 return []
             await connection.execute(
-                sql.START, replay_id, event["tenant_id"], webhook_id, event_id, None, None, False, len(webhook_ids)
+                sql.START_EVENT, replay_id, event["tenant_id"], webhook_id, event_id, len(webhook_ids)
             )
-            await connection.execute(sql.PUT_EVENT, replay_id, webhook_ids)
-            await connection.execute(sql.FINISH, replay_id, len(webhook_ids))
+            for each in webhook_ids:
+                await _put(connection, replay_id, sql.PUT_EVENT, event_id, each, replay_id)
+            await connection.execute(sql.FINISH, replay_id)
             await audit.insert(connection, replace(entry, tenant_id=event["tenant_id"]))
         return webhook_ids
 
-    async def start_range(
-        self,
-        replay_id: str,
-        *,
-        tenant_id: int,
-        webhook_id: str,
-        from_id: str,
-        before_id: str,
-        only_failed: bool,
-        entry: AuditEntry,
-    ) -> int:
-        """Count what a range holds, and leave the rest to `advance`."""
+    async def count(self, what: ReplayRange) -> int | None:
+        """How many deliveries it is about; None where counting them takes too long."""
+        try:
+            async with asyncio.timeout(COUNT_LIMIT_S), self._database.reading() as connection:
+                total = 0
+                for webhook_id in await _webhooks(connection, what):
+                    statement, conditions = count_sql(what, webhook_id)
+                    total += await connection.fetchval(statement, *conditions.args)
+                return total
+        except TimeoutError:
+            return None
+        except Problem as problem:
+            if problem.type != "too-wide":
+                raise
+            return None
+
+    async def start_range(self, replay_id: str, what: ReplayRange, *, total: int | None, entry: AuditEntry) -> None:
+        """Note what is to be gone through, and leave that to `advance`. What comes after this is not part of it."""
+        first, last = what.statuses or (None, None)
         async with self._database.writing() as connection:
-            count = sql.COUNT_FAILED if only_failed else sql.COUNT_ALL
-            total: int = await connection.fetchval(count, webhook_id, from_id, before_id)
             await connection.execute(
-                sql.START, replay_id, tenant_id, webhook_id, None, from_id, before_id, only_failed, total
+                sql.START_RANGE,
+                replay_id,
+                what.tenant_id,
+                what.webhook_id,
+                what.from_id,
+                min(what.before_id, replay_id),
+                what.only_failed,
+                what.period_of,
+                what.event_type,
+                what.ok,
+                first,
+                last,
+                what.call_key,
+                what.account_id,
+                total,
             )
+            await connection.execute(sql.START_PARTS, replay_id, await _webhooks(connection, what))
+            await connection.execute(sql.FINISH, replay_id)  # at once, where the tenant has no webhook
             await audit.insert(connection, entry)
-        return total
 
     async def one(self, replay_id: str, tenant_id: int | None) -> Replay | None:
         async with self._database.reading() as connection:
@@ -107,43 +144,72 @@ class ReplayStore:
         async with self._database.writing() as connection:
             if await connection.execute(sql.CANCEL, replay_id, tenant_id) == "UPDATE 0":
                 return None
+            await connection.execute(sql.END_PARTS, replay_id)
             withdrawn = [await connection.fetch(withdraw, replay_id) for withdraw in sql.WITHDRAW]
             await audit.insert(connection, entry)
         return sorted({row["webhook_id"] for rows in withdrawn for row in rows})
 
-    async def running(self) -> list[str]:
-        """The range replays that have rows to put, oldest first."""
+    async def parts(self) -> list[Part]:
+        """What all running replays have still to go through, the oldest first."""
         async with self._database.reading() as connection:
-            return [row["id"] for row in await connection.fetch(sql.RUNNING)]
+            return [Part(row["replay_id"], row["webhook_id"]) for row in await connection.fetch(sql.PARTS)]
 
-    async def advance(self, replay_id: str, *, chunk: int, open_limit: int) -> Advance | None:
-        """Put the next `chunk` rows, unless `open_limit` are under way. None once it is cancelled or finished."""
+    async def advance(self, part: Part, *, walk: int, open_limit: int) -> Advance | None:
+        """Go through the next `walk` rows, unless `open_limit` deliveries of this part are under way.
+
+        None once it is cancelled or finished.
+        """
+        key = (part.replay_id, part.webhook_id)
         async with self._database.writing() as connection:
-            replay = await connection.fetchrow(sql.LOCK, replay_id)
-            if replay is None:
+            row = await connection.fetchrow(sql.LOCK, *key)
+            if row is None:
                 return None
-            if await connection.fetchval(sql.OPEN, replay_id) >= open_limit:
-                return Advance(replay["webhook_id"], 0, finished=False)
-            return await self._put_chunk(connection, replay_id, replay, chunk)
+            if await connection.fetchval(sql.OPEN, *key) >= open_limit:
+                return Advance(0, moved=False, finished=False)
+            what, after_id = _range(row), str(row["cursor"])
+            last_id = None
+            if not what.is_handful:
+                edge, conditions = edge_sql(what, part.webhook_id, after_id=after_id, walk=walk)
+                last_id = await connection.fetchval(edge, *conditions.args)
+            step, conditions = step_sql(what, part.webhook_id, after_id=after_id, last_id=last_id)
+            hook, replay = conditions.place(part.webhook_id), conditions.place(part.replay_id)
+            statement = sql.PUT.format(replayed=step, webhook=hook, replay=replay)
+            put = await _put(connection, part.replay_id, statement, *conditions.args)
+            if last_id is None:
+                await connection.execute(sql.END_PART, *key)
+                await connection.execute(sql.FINISH, part.replay_id)
+            else:
+                await connection.execute(sql.ADVANCE, *key, last_id)
+        return Advance(put, moved=True, finished=last_id is None)
 
-    async def _put_chunk(self, connection: Connection, replay_id: str, replay: asyncpg.Record, chunk: int) -> Advance:
-        events = await connection.fetch(
-            sql.CHUNK_FAILED if replay["only_failed"] else sql.CHUNK_ALL,
-            replay["webhook_id"],
-            replay["from_id"],
-            replay["to_id"],
-            replay["cursor"] or ZERO_ID,
-            chunk,
-        )
-        event_ids = [event["id"] for event in events]
-        status = await connection.execute(sql.PUT_CHUNK, replay_id, event_ids)
-        put = int(status.rpartition(" ")[2])
-        finished = len(event_ids) < chunk
-        if finished:
-            await connection.execute(sql.FINISH, replay_id, put)
-        else:
-            await connection.execute(sql.ADVANCE, replay_id, event_ids[-1], put)
-        return Advance(replay["webhook_id"], put, finished)
+
+async def _put(connection: Connection, replay_id: str, statement: str, *args: object) -> int:
+    """Put rows, and count them; also what was found but is on its way."""
+    made = await connection.fetchrow(statement, *args)
+    assert made is not None, "it counts"
+    await connection.execute(sql.NOTE, replay_id, made["put"], made["found"] - made["put"])
+    return int(made["put"])
+
+
+async def _webhooks(connection: Connection, what: ReplayRange) -> list[str]:
+    rows = await connection.fetch(sql.WEBHOOKS_OF_RANGE, what.tenant_id, what.webhook_id)
+    return [row["id"] for row in rows]
+
+
+def _range(row: asyncpg.Record) -> ReplayRange:
+    return ReplayRange(
+        tenant_id=row["tenant_id"],
+        from_id=str(row["from_id"]),
+        before_id=str(row["to_id"]),
+        only_failed=row["only_failed"],
+        period_of=row["period_of"],
+        webhook_id=None if row["webhook_id"] is None else str(row["webhook_id"]),
+        event_type=row["event_type"],
+        ok=row["ok"],
+        statuses=None if row["status_from"] is None else (row["status_from"], row["status_to"]),
+        call_key=row["call_key"],
+        account_id=row["account_id"],
+    )
 
 
 def _replay(row: asyncpg.Record) -> Replay:
@@ -154,9 +220,10 @@ def _replay(row: asyncpg.Record) -> Replay:
         tenant_id=row["tenant_id"],
         webhook_id=row["webhook_id"],
         event_id=row["event_id"],
-        only_failed=row["only_failed"],
+        what=None if row["event_id"] is not None else _range(row),
         state="running" if state == "done" and open_ else state,
         total=row["total"],
-        done=put - open_ if state != "cancelled" else put,
+        done=row["skipped"] + (put if state == "cancelled" else put - open_),
+        skipped=row["skipped"],
         created_at=row["created_at"],
     )

@@ -12,6 +12,7 @@ from gateway.ids import floor_id
 from gateway.ingress.tokens import mint
 from gateway.model import Access, AccessType, DeliveryState, ErrorKind, Event, PortState, Role, Token, Webhook
 from gateway.store.audit import AuditEntry
+from gateway.store.replay_range import ReplayRange
 from tests.integration.console.history import add_attempt, add_event, add_row
 from tests.integration.console.site import Site
 
@@ -79,11 +80,14 @@ async def _replays(site: Site, event: Event, webhook: Webhook) -> str:
     replay_id = site.ids.next()
     await store.start_range(
         replay_id,
-        tenant_id=1,
-        webhook_id=webhook.id,
-        from_id=floor_id(now - timedelta(hours=1)),
-        before_id=floor_id(now + timedelta(hours=1)),
-        only_failed=True,
+        ReplayRange(
+            tenant_id=1,
+            webhook_id=webhook.id,
+            from_id=floor_id(now - timedelta(hours=1)),
+            before_id=floor_id(now + timedelta(hours=1)),
+            only_failed=True,
+        ),
+        total=1,
         entry=entry(),
     )
     return replay_id

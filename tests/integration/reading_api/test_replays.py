@@ -12,11 +12,18 @@ import pytest
 
 from gateway.model import DeliveryState, Event, Role, Webhook, WebhookState
 from gateway.replay import Replayer
+from gateway.store.replays import Part
 
 from .conftest import Answer, Api
 
 TODAY = datetime.now(UTC).date()
 SPAN = {"from": str(TODAY - timedelta(days=1)), "to": str(TODAY + timedelta(days=1))}
+
+
+@pytest.fixture(autouse=True)
+async def settled(api: Api) -> None:
+    """The engine has seen everything through: what has no row is not on its way."""
+    await api.pool.execute("UPDATE shards SET watermark = 'ffffffff-ffff-ffff-ffff-ffffffffffff'")
 
 
 async def started(api: Api, body: object) -> str:
@@ -45,9 +52,9 @@ class Nudges:
 
 
 @asynccontextmanager
-async def replaying(api: Api, *, chunk_events: int = 500, open_limit: int = 2_000) -> AsyncIterator[Nudges]:
+async def replaying(api: Api, *, walk_rows: int = 500, open_limit: int = 2_000) -> AsyncIterator[Nudges]:
     nudges = Nudges()
-    replayer = Replayer(api.replays, nudge=nudges, chunk_events=chunk_events, open_limit=open_limit, pause_s=0.01)
+    replayer = Replayer(api.replays, nudge=nudges, walk_rows=walk_rows, open_limit=open_limit, pause_s=0.01)
     task = asyncio.create_task(replayer.run())
     try:
         yield nudges
@@ -148,7 +155,7 @@ async def test_a_long_span_goes_chunk_by_chunk_and_never_has_too_much_under_way(
     for _ in range(7):
         await api.event(hook)
     replay_id = await started(api, {"webhook_id": hook.id, **SPAN, "only": "all"})
-    async with replaying(api, chunk_events=2, open_limit=4) as nudges:
+    async with replaying(api, walk_rows=2, open_limit=4) as nudges:
         await nudges.reach(2)
         assert await shown(api, replay_id) == ("running", 7, 0)
         assert len(await api.rows()) == 4
@@ -163,10 +170,10 @@ async def test_a_replay_goes_on_after_a_restart_where_it_was(api: Api) -> None:
     hook = await api.webhook()
     events = [await api.event(hook) for _ in range(6)]
     await started(api, {"webhook_id": hook.id, **SPAN, "only": "all"})
-    async with replaying(api, chunk_events=2, open_limit=2) as nudges:
+    async with replaying(api, walk_rows=2, open_limit=2) as nudges:
         await nudges.reach(1)
     await settle(api, hook)
-    async with replaying(api, chunk_events=2) as nudges:
+    async with replaying(api, walk_rows=2) as nudges:
         await nudges.reach(2)
     assert [str(row["event_id"]) for row in await api.rows()] == [event.id for event in events[2:]]
 
@@ -210,7 +217,7 @@ async def test_a_cancelled_replay_puts_nothing_more_and_a_finished_one_cannot_be
     event = await api.event(hook)
     cancelled = await started(api, {"webhook_id": hook.id, **SPAN, "only": "all"})
     await api.call("DELETE", f"/replays/{cancelled}")
-    assert await api.replays.advance(cancelled, chunk=10, open_limit=10) is None
+    assert await api.replays.advance(Part(cancelled, hook.id), walk=10, open_limit=10) is None
     finished = await started(api, {"event_id": event.id})
     await settle(api, hook)
     assert (await api.call("DELETE", f"/replays/{finished}")).status == 409
