@@ -60,7 +60,9 @@ def test_each_session_has_a_form_secret_of_its_own() -> None:
     sessions = Sessions()
     one, other = (sessions.get(sessions.open("t")) for _ in range(2))
     assert one is not None and other is not None
-    assert one.has_csrf(one.csrf) and not one.has_csrf(other.csrf) and not one.has_csrf("ü") and not one.has_csrf("\udcff")
+    assert (
+        one.has_csrf(one.csrf) and not one.has_csrf(other.csrf) and not one.has_csrf("ü") and not one.has_csrf("\udcff")
+    )
 
 
 def test_notices_are_shown_once_and_do_not_pile_up() -> None:
