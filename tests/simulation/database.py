@@ -126,20 +126,21 @@ class Database:
         self._insert_attempts(args[2:])
         if fenced_in:
             for row in _rows(DELIVERY_COLUMNS, args[22:32]):
-                self._upsert(row)
+                self._upsert(row, by=args[0])
             for key in zip(args[32], args[33], strict=True):
                 self.rows.pop(key, None)
                 self.ledger.tell("  row of %s at %s removed", key[1], key[0])
         self._tell_successes(args[2:])
         return [{"held": fenced_in}]
 
-    def _upsert(self, new: Row) -> None:
+    def _upsert(self, new: Row, *, by: str) -> None:
         key = new["webhook_id"], new["event_id"]
         row = self.rows.get(key)
         told = new["state"], new["tries"], new["next_at"].timestamp() - EPOCH_S
         self.ledger.tell("  row of %s at %s: %s after %s tries, due at %.3f", key[1], key[0], *told)
         if row is None:
             self.rows[key] = new
+            self.ledger.row_added(by, new["event_id"], new["webhook_id"])
         else:
             attempts = max(row["attempts"], new["attempts"])
             self.rows[key] = {

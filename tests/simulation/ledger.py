@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.model import Outcome, Webhook
+from gateway.model import Outcome, Webhook, WebhookState
 from tests.simulation.manners import Manners
 
 SLACK_S = 0.002
@@ -45,6 +45,8 @@ class Ledger:
         self.settled_at: dict[tuple[str, str], float] = {}
         self.seen_successful: set[tuple[str, str]] = set()
         self.lease_until: dict[str, float] = {}
+        self.paused: set[tuple[str, str]] = set()
+        """Processes, and webhooks that they have been told to leave alone."""
         self.manners: dict[tuple[str, str], Manners] = {}
         self._ids_of_keys: dict[str, str] = {}
         self.tell = tell
@@ -82,6 +84,16 @@ class Ledger:
         if settles:
             self.settled_at.setdefault((event_id, webhook_id), self._now())
 
+    def row_added(self, process: str, event_id: str, webhook_id: str) -> None:
+        """A process that took over before a success was recorded may have found it open: it is, then."""
+        pair = event_id, webhook_id
+        settled_at, owned_at = self.settled_at.get(pair), self.seen[process].owned_at
+        if settled_at is None or pair in self.replayed:
+            return
+        if owned_at is not None and settled_at < owned_at:
+            self.violated(f"{process} stores {pair}, which was settled before it took over")
+        del self.settled_at[pair]
+
     def failed_for_good(self, event_id: str, webhook_id: str) -> None:
         self.failed.add((event_id, webhook_id))
 
@@ -94,12 +106,21 @@ class Ledger:
     def owned(self, process: str) -> None:
         self.seen[process].owned_at = self._now()
 
+    def configured(self, process: str, webhook: Webhook) -> None:
+        """A process has been told of a webhook's settings."""
+        if webhook.state is WebhookState.ACTIVE:
+            self.paused.discard((process, webhook.id))
+        else:
+            self.paused.add((process, webhook.id))
+
     def sent(self, process: str, pair: tuple[str, str]) -> None:
         """A request left the process."""
         self.sent_times[pair] += 1
         wrong = self._manners(process, pair[1]).sends(pair[0], self._now())
         if wrong is not None:
             self.violated(f"{process} to {pair[1]}: {wrong}")
+        if (process, pair[1]) in self.paused:
+            self.violated(f"{process} sends {pair} to a webhook that is paused")
         if self._now() > self.lease_until[process]:
             self.violated(f"{process} sends {pair}, and its lease has run out")
         if pair in self.replayed:
@@ -129,6 +150,9 @@ class Ledger:
         found = self.manners.get((process, webhook_id))
         if found is None:
             found = self.manners[process, webhook_id] = Manners(self._webhooks[webhook_id])
+            for event_id, replayed_at in self.replayed:
+                if replayed_at == webhook_id:
+                    found.replayed(event_id)
         return found
 
     # --- the targets -------------------------------------------------------------------------------------------

@@ -113,6 +113,7 @@ class Process:
     def configured(self, webhook_id: str) -> None:
         """A webhook was changed, through this process's API."""
         if self.engine is not None:
+            self.world.ledger.configured(self.name, self.world.webhooks[webhook_id])
             self.engine.webhook_changed(self.world.webhooks[webhook_id])
             self._routing.webhook_changed(self.world.webhooks[webhook_id])
 
