@@ -18,6 +18,9 @@ from gateway.store.session import Session
 COUNT_EVERY_S = 10.0
 TIDY_EVERY_S = 600.0
 TIMEOUT_S = 60.0
+PREPARE_S = 30.0
+"""How long a start waits for what stands in the way of its partitions, such as a VACUUM that an operator runs."""
+PREPARE_AGAIN_S = 0.2
 
 # As text, since servers before version 18 know no least uuid.
 _UNSETTLED = """
@@ -58,8 +61,17 @@ class Maintenance:
         return self._unsettled
 
     async def prepare(self) -> None:
-        """Make the partitions that accepting needs now."""
-        await make_partitions(self._session, datetime.now(UTC).date())
+        """Make the partitions that accepting needs now. Raises `Unavailable` where that cannot be done for long."""
+        give_up_at = monotonic() + PREPARE_S
+        while True:
+            try:
+                await make_partitions(self._session, datetime.now(UTC).date())
+                return
+            except Unavailable as error:
+                if monotonic() >= give_up_at:
+                    raise
+                log.warning("partitions_wait", error=str(error))
+            await asyncio.sleep(PREPARE_AGAIN_S)
 
     async def run(self) -> None:
         """Until cancelled; the database being away is waited out."""

@@ -32,14 +32,21 @@ DELETE FROM deliveries WHERE ctid IN (
     SELECT d.ctid FROM deliveries AS d LEFT JOIN webhooks AS w ON w.id = d.webhook_id WHERE w.id IS NULL LIMIT 5000
 ) RETURNING 1
 """
-# DDL on a table waits for those who read it, and everybody who writes waits behind it: better to come again.
+# Made beside the table and then attached, which lets others read and write it; PARTITION OF waits for every reader.
+_ATTACH = """
+DO $$ BEGIN
+    CREATE TABLE {day} (LIKE {table} INCLUDING ALL);
+    ALTER TABLE {table} ATTACH PARTITION {day} FOR VALUES FROM ('{low}') TO ('{high}');
+END $$
+"""
+# Other DDL on a table waits for those who read it, and everybody who writes waits behind it: better to come again.
 _WAIT_BRIEFLY = "SELECT set_config('lock_timeout', '200ms', false)"
 
 log = structlog.get_logger(__name__)
 
 
 async def make_partitions(session: Session, today: date) -> None:
-    """Make sure that the days around today exist. Raises `Unavailable`, also where readers are in the way."""
+    """Make sure that the days around today exist. Raises `Unavailable`, also where a VACUUM is in the way."""
     await session.fetch(_WAIT_BRIEFLY)
     for table in TABLES:
         known = await _names(session, table)
@@ -47,10 +54,7 @@ async def make_partitions(session: Session, today: date) -> None:
             day = today + timedelta(days=offset)
             if _name(table, day) not in known:
                 low, high = _bounds(day)
-                await session.fetch(
-                    f"CREATE TABLE IF NOT EXISTS {_name(table, day)} PARTITION OF {table}"
-                    f" FOR VALUES FROM ('{low}') TO ('{high}')"
-                )
+                await session.fetch(_ATTACH.format(table=table, day=_name(table, day), low=low, high=high))
 
 
 async def drop_partitions(session: Session, before: date) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeAlias
@@ -9,9 +10,11 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.errors import Unavailable
 from gateway.ids import floor_id
+from gateway.store.maintenance import Maintenance
 from gateway.store.partitions import AHEAD_DAYS, drop_partitions, expire_keys, forget_removed, make_partitions
 from gateway.store.session import Session
 
@@ -71,6 +74,59 @@ async def test_the_days_around_today_are_made_once_and_take_events_from_midnight
         await put_event(admin, TODAY + timedelta(days=offset))
     with pytest.raises(asyncpg.CheckViolationError):
         await put_event(admin, TODAY + timedelta(days=AHEAD_DAYS + 1))
+
+
+async def test_a_day_is_made_beside_a_reader_and_a_writer_that_take_their_time(
+    session: Session, admin: Admin, database: str
+) -> None:
+    await make_partitions(session, TODAY)
+    busy = await asyncpg.connect(database)
+    async with busy.transaction():
+        await busy.fetch("SELECT count(*) FROM events")
+        await put_event(busy, TODAY)
+        await make_partitions(session, TODAY + timedelta(days=1))
+    await busy.close()
+    assert await days(admin) == await days(admin, "attempts") == ["20260228"] + [f"202603{n:02}" for n in range(1, 6)]
+
+
+@pytest.mark.parametrize("table", ["events", "attempts"])
+async def test_a_day_is_what_the_server_makes_of_one_by_itself(session: Session, admin: Admin, table: str) -> None:
+    await make_partitions(session, TODAY)
+    low, high = (floor_id(datetime(2031, 1, day, tzinfo=UTC)) for day in (1, 2))
+    await admin.execute(f"CREATE TABLE plain PARTITION OF {table} FOR VALUES FROM ('{low}') TO ('{high}')")
+    plain, day = [
+        await admin.fetch(
+            "SELECT column_name, column_default, is_nullable, data_type FROM information_schema.columns"
+            " WHERE table_name = $1 UNION ALL SELECT split_part(indexdef, ' USING ', 2), NULL, NULL, NULL"
+            " FROM pg_indexes WHERE tablename = $1 AND indexdef !~ ' ON ONLY ' ORDER BY 1",
+            name,
+        )
+        for name in ("plain", f"{table}_{TODAY:%Y%m%d}")
+    ]
+    assert plain == day
+    assert await admin.fetchval(
+        "SELECT bool_and(indisvalid) FROM pg_index WHERE indrelid IN ($1::text::regclass, $2::text::regclass)",
+        table, f"{table}_{TODAY:%Y%m%d}",
+    )  # fmt: skip
+
+
+async def test_a_start_waits_for_what_stands_in_the_way_of_its_partitions(admin: Admin, database: str) -> None:
+    in_the_way = admin.transaction()
+    await in_the_way.start()
+    await admin.execute("LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE")
+    maintenance = Maintenance(database, retention_days=1)
+    with capture_logs() as lines:
+        start = asyncio.create_task(maintenance.prepare())
+        while not lines:
+            await asyncio.sleep(0.02)
+    assert not start.done() and lines[0]["event"] == "partitions_wait"
+    await in_the_way.commit()
+    await start
+    assert len(await days(admin)) == AHEAD_DAYS + 2
+    loop = asyncio.create_task(maintenance.run())
+    await asyncio.sleep(0)  # it has begun, and closes its connection when it ends
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
 
 
 async def test_old_days_are_dropped_and_one_with_something_owed_stays(session: Session, admin: Admin) -> None:
