@@ -8,8 +8,9 @@ Every write is fenced: one by a process that no longer owns the shards raises `F
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
+from uuid import UUID
 
 import msgspec
 
@@ -88,20 +89,30 @@ class Unsettled(msgspec.Struct, frozen=True):
     webhook_ids: tuple[str, ...]
 
 
-class Want(msgspec.Struct, frozen=True):
-    """How many due deliveries a lane has room for, and which stored ones it holds already: nothing overtakes those."""
+Place = tuple[datetime, str]
+"""Where a row stands among those of its webhook and state: when it is due, and its event's id."""
+
+BEGINNING: Place = (datetime(1, 1, 1, tzinfo=UTC), str(UUID(int=0)))
+"""Before every row."""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """To be read: at most so many due rows of one webhook in one state, in their order, that stand after a place."""
 
     webhook_id: str
-    room: int
-    held: tuple[str, ...]
+    state: DeliveryState
+    after: Place
+    rows: int
 
 
 class Due(msgspec.Struct, frozen=True):
-    """A stored delivery whose time has come; `overtakes` is the earlier event that it waited for in vain."""
+    """A stored delivery whose time has come, and the unsettled ones before it of its call, the first `EARLIER_MOST`."""
 
     row: DeliveryRow
-    event: Event
-    overtakes: str | None
+    earlier: tuple[str, ...]
+
+
+EARLIER_MOST = 4
 
 
 class EventLog(Protocol):
@@ -134,10 +145,15 @@ class EventLog(Protocol):
         Raises `Fenced` rather than tell of what another process delivers now; so does `load_due`.
         """
 
-    async def load_due(self, wants: Sequence[Want], now: datetime) -> list[Due]:
-        """Due deliveries for lanes, those that are held included: of each call the first unsettled one, and those
-        whose wait for that one is over, unless it is held: then it goes first, and what is between them must, too.
+    async def load_due(
+        self, pages: Sequence[Page], calls: Sequence[tuple[str, str]], now: datetime
+    ) -> tuple[list[list[Due]], list[Due]]:
+        """What is due of each page; and of each call, (webhook id, call key), what is due of its first
+        `EARLIER_MOST` rows. Whether it may go before those that are earlier is for the lane to judge.
         """
+
+    async def read_events(self, event_ids: Sequence[str]) -> dict[str, Event]:
+        """Events by their ids; one that is not there any more is left out."""
 
     async def remaining(self, webhook_id: str, limit: int) -> list[tuple[str, str | None]]:
         """Event id and call key of a webhook's stored deliveries that are not failed, at most `limit`."""

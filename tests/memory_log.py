@@ -16,14 +16,15 @@ import msgspec
 from gateway.errors import Fenced
 from gateway.ids import ZERO_ID
 from gateway.log import (
+    EARLIER_MOST,
     AttemptRecord,
     BadRow,
     DeliveryRow,
     Due,
     Duplicate,
     NewEvent,
+    Page,
     Unsettled,
-    Want,
 )
 from gateway.model import DeliveryState, Event
 
@@ -112,34 +113,39 @@ class MemoryLog:
         self._end(fault)
         return found
 
-    async def load_due(self, wants: Sequence[Want], now: datetime) -> list[Due]:
+    async def load_due(
+        self, pages: Sequence[Page], calls: Sequence[tuple[str, str]], now: datetime
+    ) -> tuple[list[list[Due]], list[Due]]:
         fault = await self._begin("load_due", reads=True)
-        found: list[Due] = []
-        for want in wants:
-            rows = sorted(self._open_rows(want.webhook_id), key=lambda row: (row.next_at, row.event_id))
-            due = [(row, self._earlier(row)) for row in rows if row.next_at <= now]
-            free = [
-                (row, earlier)
-                for row, earlier in due
-                if earlier is None
-                or (row.wait_until is not None and row.wait_until <= now and earlier not in want.held)
-            ]
-            chosen = sorted(free[: want.room + len(want.held)], key=lambda each: each[0].event_id)
-            found += [Due(row, self.events[row.event_id], earlier) for row, earlier in chosen]
+        found = [[self._due(row) for row in self._page(page, now)] for page in pages]
+        first = [row for call in calls for row in self._of_call(*call)[:EARLIER_MOST]]
+        of_calls = [self._due(row) for row in first if row.next_at <= now]
         await self._held("load_due")
         self._end(fault)
-        return found
+        return found, of_calls
+
+    def _page(self, page: Page, now: datetime) -> list[DeliveryRow]:
+        rows = sorted((row.next_at, row.event_id, row) for row in self._open_rows(page.webhook_id))
+        return [
+            row
+            for next_at, event_id, row in rows
+            if row.state is page.state and next_at <= now and (next_at, event_id) > page.after
+        ][: page.rows]
+
+    def _of_call(self, webhook_id: str, call_key: str) -> list[DeliveryRow]:
+        rows = (row for row in self._open_rows(webhook_id) if row.call_key == call_key)
+        return sorted(rows, key=lambda row: row.event_id)
+
+    def _due(self, row: DeliveryRow) -> Due:
+        same = [] if row.call_key is None else self._of_call(row.webhook_id, row.call_key)
+        return Due(row, tuple(each.event_id for each in same if each.event_id < row.event_id)[:EARLIER_MOST])
+
+    async def read_events(self, event_ids: Sequence[str]) -> dict[str, Event]:
+        return {event_id: self.events[event_id] for event_id in event_ids if event_id in self.events}
 
     def _open_rows(self, webhook_id: str) -> list[DeliveryRow]:
         rows = self.rows.values()
         return [row for row in rows if row.webhook_id == webhook_id and row.state is not DeliveryState.FAILED]
-
-    def _earlier(self, row: DeliveryRow) -> str | None:
-        """The first unsettled delivery of the same call before this one."""
-        if row.call_key is None:
-            return None
-        same = [each for each in self._open_rows(row.webhook_id) if each.call_key == row.call_key]
-        return min((each.event_id for each in same if each.event_id < row.event_id), default=None)
 
     async def remaining(self, webhook_id: str, limit: int) -> list[tuple[str, str | None]]:
         fault = await self._begin("remaining", reads=True)

@@ -34,6 +34,10 @@ class Backlog:
         self._writing: Counter[str] = Counter()
         self._written: set[str] | None = None
         """While a load is under way: the calls of which something was written since it began."""
+        self._doubted: set[str] = set()
+        """Calls of which a load was not believed, because something of them was being written."""
+        self._passed: dict[str, None] = {}
+        """Calls of which a row may come now that could not when it was read. Past the limit a sweep finds them."""
 
     @property
     def exists(self) -> bool:
@@ -77,6 +81,9 @@ class Backlog:
             del self._writing[key]
         if self._written is not None:
             self._written.add(key)
+        if key in self._doubted and key not in self._writing:
+            self._doubted.discard(key)
+            self.ask_for(delivery.call_key)
         self.load_now = True
 
     def begin_load(self) -> None:
@@ -93,6 +100,33 @@ class Backlog:
             or key in self._writing
             or (self._written is not None and key in self._written)
         )
+
+    def is_fresh(self, event_id: str) -> bool:
+        """Is it not a retry that the lane holds?"""
+        delivery = self.in_memory.get(event_id)
+        return delivery is None or not delivery.tries
+
+    def pass_over(self, row: DeliveryRow) -> None:
+        """A row that a load has brought does not come. What waits behind another is asked for when that one is gone."""
+        if row.event_id in self.in_memory:
+            return
+        key = _key(row.event_id, row.call_key)
+        if key in self._writing:
+            self._doubted.add(key)
+        elif self._written is not None and key in self._written:
+            self.ask_for(row.call_key)
+
+    def take_passed(self, most: int) -> list[str]:
+        """Calls to be asked for."""
+        taken = [call_key for call_key, _ in zip(self._passed, range(most), strict=False)]
+        for call_key in taken:
+            del self._passed[call_key]
+        return taken
+
+    def ask_for(self, call_key: str | None) -> None:
+        """What it was that kept a row of this call waiting may be over."""
+        if call_key is not None and len(self._passed) < self._limits.parked_rows:
+            self._passed[call_key] = None
 
     def forget(self, delivery: Delivery) -> None:
         """Its row is gone, or has become a failed one, which nothing waits for."""

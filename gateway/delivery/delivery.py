@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from gateway.delivery.watermark import Mark
-from gateway.log import DeliveryRow, Due
+from gateway.log import DeliveryRow
 from gateway.model import DeliveryState, Event, shard_of
 
 OVERHEAD_BYTES = 600
@@ -48,14 +48,13 @@ class Delivery:
         self.started_at = 0.0
 
     @classmethod
-    def stored_as(cls, due: Due) -> Self:
+    def stored_as(cls, row: DeliveryRow, event: Event) -> Self:
         """One that is taken back from the store."""
-        delivery = cls(due.event, call_key=due.row.call_key, mark=None, accepted_at=None)
-        delivery.attempts = due.row.attempts
-        delivery.tries = due.row.tries
-        delivery.wait_until = due.row.wait_until
-        delivery.replay_id = due.row.replay_id
-        delivery.overtakes = due.overtakes
+        delivery = cls(event, call_key=row.call_key, mark=None, accepted_at=None)
+        delivery.attempts = row.attempts
+        delivery.tries = row.tries
+        delivery.wait_until = row.wait_until
+        delivery.replay_id = row.replay_id
         return delivery
 
     @property

@@ -1,9 +1,10 @@
 """A lane: the way of events to one webhook. Here is the flow: what comes in, what goes out, and how it ended.
 
-What waits and in which order is in `lane_queue.py`, what is stored in `lane_rows.py` and `backlog.py`, what the
-settings say in `lane_equipment.py`, how the target does in `lane_target.py`. Invariant: of one call at most one
-delivery is in flight, and none starts while an earlier one of that call is unsettled, unless its wait for it is
-over. What happens to one call never holds up another.
+What waits and in which order is in `lane_queue.py`, what is in flight in `lane_flights.py`, what is stored in
+`lane_rows.py` and `backlog.py`, what is read back in `lane_supply.py`, what the settings say in `lane_equipment.py`,
+how the target does in `lane_target.py`. Invariant: of one call at most one delivery is in flight, and none starts
+while an earlier one of that call is unsettled, unless its wait for it is over. What happens to one call never holds
+up another.
 """
 
 from __future__ import annotations
@@ -11,21 +12,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from gateway.delivery.attempt import attempt_record
 from gateway.delivery.backlog import Backlog
 from gateway.delivery.breaker import BreakerState
 from gateway.delivery.delivery import Delivery
 from gateway.delivery.lane_equipment import LaneEquipment
+from gateway.delivery.lane_flights import LaneFlights
 from gateway.delivery.lane_queue import LaneQueue
 from gateway.delivery.lane_return import LaneReturn
 from gateway.delivery.lane_rows import LaneRows
 from gateway.delivery.lane_state import LaneState
+from gateway.delivery.lane_supply import LaneSupply, Room, may_come, overtaken
 from gateway.delivery.lane_target import LaneTarget
-from gateway.delivery.request import Built, Wire
+from gateway.delivery.request import Wire
 from gateway.delivery.surroundings import Surroundings
 from gateway.delivery.verdict import judge, says_gone
 from gateway.log import AttemptRecord, Due
-from gateway.model import DeliveryState, Outcome, Webhook, WebhookState
+from gateway.model import DeliveryState, Event, Outcome, Webhook, WebhookState
 
 
 class Lane:
@@ -36,10 +38,11 @@ class Lane:
         self.target = LaneTarget(webhook.id, surroundings.clock)
         self.backlog = Backlog(surroundings.limits)
         self.queue = LaneQueue(surroundings.budget, surroundings.limits)
+        self.supply = LaneSupply(webhook.id, self.backlog, surroundings.budget, surroundings.limits)
         self.rows = LaneRows(webhook, self.backlog, surroundings)
         self._around = surroundings
-        self._flying: dict[Delivery, Built] = {}
-        self._retries_flying = 0
+        self._flights = LaneFlights(surroundings, self._landed)
+        self._flying = self._flights.flying
         self._equipment = LaneEquipment(surroundings, self._flying.keys)
         self._return = LaneReturn(self.queue, surroundings.limits)
         self._wake: asyncio.TimerHandle | None = None
@@ -66,15 +69,15 @@ class Lane:
             if self.queue.fresh:
                 self.pump()
 
-    def resume(self, due: Due) -> None:
-        """Take back a stored delivery whose time has come, unless it is in memory already or is being written."""
-        if self._closed or self.backlog.is_outdated(due.row) or self._retries_are_full:
+    def resume(self, due: Due, event: Event) -> None:
+        """Take back a stored delivery whose time has come, unless what it was chosen by has changed meanwhile."""
+        if self._closed or not may_come(due, self.backlog, self._around.clock.now()):
+            self.backlog.pass_over(due.row)
             return
-        if due.overtakes in self.backlog.in_memory:  # meanwhile; that one goes first, then it is looked again
-            return
-        delivery = Delivery.stored_as(due)
+        delivery = Delivery.stored_as(due.row, event)
+        delivery.overtakes = overtaken(due, self.backlog)
         self.backlog.resumes(delivery)
-        self.queue.add(delivery, again=due.row.tries > 0)
+        self.queue.add(delivery, again=delivery.tries > 0)
 
     def change(self, webhook: Webhook) -> None:
         """Go on under new settings; one that is no longer active puts what is waiting into the store."""
@@ -89,6 +92,7 @@ class Lane:
             for delivery in self.queue.take_all(self._flying):
                 self.rows.put_away(delivery)
         else:
+            self.supply.rewind()
             self.backlog.load_now = True
             self._around.nudge()
             self.pump()
@@ -117,7 +121,10 @@ class Lane:
     def pump(self) -> None:
         """Start whatever may start."""
         while (delivery := self._next()) is not None:
-            self._start(delivery)
+            wire, pool = self._equipment.wire, self._equipment.pool
+            assert wire is not None and pool is not None, "an active lane has a wire"
+            self.target.breaker.starts()
+            self._flights.start(delivery, self.webhook, wire, pool)
 
     def _next(self) -> Delivery | None:
         queue = self.queue.fresh or self.queue.retries
@@ -133,31 +140,13 @@ class Lane:
                 return None
         # Fresh events go first, and keep half of the concurrency to themselves: a returning target is not
         # stampeded by everything that failed while it was away.
-        if queue is self.queue.retries and self._retries_flying >= max(1, self.webhook.max_in_flight // 2):
+        if queue is self.queue.retries and self._flights.retries >= max(1, self.webhook.max_in_flight // 2):
             return None
         rate = self._equipment.rate
         if rate is not None and (wait_s := rate.wait_s(self._around.clock.monotonic_s())) > 0:
             self._wake_in(wait_s)
             return None
         return queue.popleft()
-
-    def _start(self, delivery: Delivery) -> None:
-        around = self._around
-        self.target.breaker.starts()
-        self._retries_flying += delivery.tries > 0
-        delivery.attempts += 1
-        attempt_id = around.ids.next()
-        delivery.started_at = around.clock.monotonic_s()
-        if delivery.accepted_at is not None:
-            around.metrics.started(self.webhook, delivery.started_at - delivery.accepted_at)
-            delivery.accepted_at = None
-        wire, pool = self._equipment.wire, self._equipment.pool
-        assert wire is not None and pool is not None, "an active lane has a wire"
-        built = wire.build(
-            delivery.event, attempt=delivery.attempts, now_s=int(around.clock.wall_s()), overtakes=delivery.overtakes
-        )
-        self._flying[delivery] = built
-        pool.send(built.request, lambda outcome: self._finish(delivery, attempt_id, wire, outcome))
 
     def _wake_in(self, wait_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -175,18 +164,12 @@ class Lane:
 
     # --- how it ended ------------------------------------------------------------------------------------------
 
-    def _finish(self, delivery: Delivery, attempt_id: str, wire: Wire, outcome: Outcome) -> None:
-        built = self._flying.pop(delivery)
-        self._retries_flying -= delivery.tries > 0
-        self._around.metrics.attempted(self.webhook, outcome)
-        record = attempt_record(
-            attempt_id, self.webhook, delivery.event, wire, built, outcome, number=delivery.attempts, test=False
-        )
+    def _landed(self, delivery: Delivery, record: AttemptRecord, wire: Wire, outcome: Outcome) -> None:
         is_in_force = wire.url == self.webhook.url
         if outcome.ok:
             if is_in_force:
                 self.target.succeeded()
-            self.rows.succeed(delivery, record)
+            self.rows.succeed(delivery, record, is_last=not self.queue.has_followers(delivery))
             self.queue.succeeded(delivery)
         else:
             if is_in_force:
@@ -218,20 +201,21 @@ class Lane:
 
     # --- the store's side --------------------------------------------------------------------------------------
 
-    def room(self, now: float) -> int:
+    def room(self, now: float) -> Room:
         """How many stored deliveries the loader may bring."""
         if self._closed or not self._is_active or not self.backlog.exists or not self._around.gate.is_open:
-            return 0
-        queue = self.queue
+            return Room()
+        queue, in_flight = self.queue, len(self._flying)
         if self.target.breaker.state is not BreakerState.CLOSED:
-            return int(self.target.breaker.room(now, len(self._flying)) and not queue.fresh and not queue.retries)
-        target = max(64, 4 * self.webhook.max_in_flight)
-        held = len(queue.fresh) + len(queue.retries) + len(self._flying)
-        return max(0, min(target - held, self._around.limits.retries - len(queue.retries)))
-
-    @property
-    def _retries_are_full(self) -> bool:
-        return len(self.queue.retries) >= self._around.limits.retries
+            probes = self.target.breaker.room(now, in_flight) and not queue.fresh and not queue.retries
+            return Room(int(probes), int(probes))
+        again = len(queue.retries) + self._flights.retries
+        return self.supply.room(
+            in_flight_most=self.webhook.max_in_flight,
+            held=max(len(queue.fresh) + in_flight - self._flights.retries, len(self.backlog.in_memory) - again),
+            retries_held=again,
+            starved=not queue.fresh,
+        )
 
     def secure(self, before: float) -> None:
         """Give a row to what came before then and is still unsettled."""
@@ -240,6 +224,7 @@ class Lane:
     def spill(self) -> None:
         """Go by what is stored from now on: rows were added from outside. It also stops a return to direct."""
         self.backlog.spill()
+        self.supply.step_back()
 
     def begin_return(self) -> bool:
         """Stop storing what is new, so that the store can tell what is left; `end_return` must follow."""

@@ -34,7 +34,11 @@ class LaneQueue:
     @property
     def is_full(self) -> bool:
         limits = self._limits
-        return len(self.fresh) >= limits.queue_deliveries or self.bytes >= limits.queue_bytes or self._budget.is_spent
+        return (
+            len(self.fresh) >= limits.queue_deliveries
+            or self.bytes >= limits.queue_bytes
+            or not self._budget.has_room_for(self.bytes)
+        )
 
     def add(self, delivery: Delivery, *, again: bool = False) -> None:
         """Queue it, for a first try or `again`; or behind what there is of its call."""
@@ -58,6 +62,10 @@ class LaneQueue:
     def discount(self, delivery: Delivery) -> None:
         self.bytes -= delivery.bytes
         self._budget.give(delivery.bytes)
+
+    def has_followers(self, delivery: Delivery) -> bool:
+        """Does something of its call wait behind it here?"""
+        return delivery.call_key is not None and bool(self.calls.get(delivery.call_key))
 
     def succeeded(self, delivery: Delivery) -> None:
         """One that was in flight is done: the next of its call may start, before what has not begun."""

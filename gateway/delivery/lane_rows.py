@@ -40,11 +40,15 @@ class LaneRows:
                 self._backlog.stores(delivery, keeps=True)
                 self._add(delivery)
 
-    def succeed(self, delivery: Delivery, record: AttemptRecord) -> None:
-        """The attempt is to be recorded, and with it the end of the row if there is one."""
+    def succeed(self, delivery: Delivery, record: AttemptRecord, *, is_last: bool) -> None:
+        """The attempt is to be recorded, and with it the end of the row if there is one.
+
+        `is_last` says that nothing of its call waits behind it in memory: then there may be more in the store.
+        """
         if delivery.stored:
             key = (self.webhook.id, delivery.event.id)
-            self.write(Entry(delivery, record, removed=key, recorded=self._forgotten), delivery)
+            recorded = self._ended if is_last else self._forgotten
+            self.write(Entry(delivery, record, removed=key, recorded=recorded), delivery)
         else:
             self._around.recorder.add(Entry(delivery, record))
 
@@ -54,7 +58,7 @@ class LaneRows:
         self._set_deadline(delivery, now_s)
         row = delivery.row(self.webhook.id, verdict.state, datetime.fromtimestamp(now_s + verdict.wait_s, UTC))
         self._backlog.stores(delivery, keeps=False)
-        recorded = self._forgotten if verdict.state is DeliveryState.FAILED else self._written
+        recorded = self._ended if verdict.state is DeliveryState.FAILED else self._written
         self.write(Entry(delivery, record, row=row, recorded=recorded), delivery)
 
     def note(self, delivery: Delivery, record: AttemptRecord) -> None:
@@ -80,6 +84,10 @@ class LaneRows:
     def _written(self, delivery: Delivery) -> None:
         self._backlog.written(delivery)
         self._around.nudge()
+
+    def _ended(self, delivery: Delivery) -> None:
+        self._backlog.ask_for(delivery.call_key)
+        self._forgotten(delivery)
 
     def _forgotten(self, delivery: Delivery) -> None:
         self._backlog.forget(delivery)

@@ -1,21 +1,23 @@
 """The loader: brings stored deliveries back into their lanes when they are due and there is room.
 
-Invariant: it reads for all lanes in one statement, and no lane gets more than it asked for, so what waits in
-the store costs neither memory nor the other lanes' time.
+Which ones is for each lane to say (`lane_supply.py`). Invariant: it reads for all lanes in one statement, and no lane
+gets more than it has room for, so what waits in the store costs neither memory nor the other lanes' time.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from gateway.clock import Clock
 from gateway.delivery.lane import Lane
+from gateway.delivery.lane_supply import Load
 from gateway.delivery.limits import Limits
 from gateway.delivery.recorder import Recorder
 from gateway.errors import Unavailable
-from gateway.log import EventLog, Want
+from gateway.log import Due, EventLog
 
 POLL_S = 0.2
 """How often a lane with stored deliveries is looked after where nothing says that it should be sooner."""
@@ -35,6 +37,7 @@ class Loader:
         self._log = log
         self._nudged = asyncio.Event()
         self._looked_at: dict[str, float] = {}
+        self._returns_at: dict[str, float] = {}
 
     def nudge(self) -> None:
         """There may be something to load: look now."""
@@ -57,48 +60,69 @@ class Loader:
             await asyncio.sleep(ROUND_S)
 
     async def _round(self, recorder: Recorder) -> None:
-        wants = self._wants(self._clock.monotonic_s())
-        if not wants:
+        now = self._clock.monotonic_s()
+        loads = self._loads(now)
+        if not loads:
             return
-        brought = dict.fromkeys((want.webhook_id for want in wants), 0)
-        loading = [self.lanes[want.webhook_id].backlog for want in wants]
-        for backlog in loading:
-            backlog.begin_load()
+        for lane, _ in loads:
+            lane.backlog.begin_load()
         try:
-            for due in await self._log.load_due(wants, self._clock.now()):
-                brought[due.row.webhook_id] += 1
-                lane = self.lanes.get(due.row.webhook_id)
-                if lane is not None:
-                    lane.resume(due)
+            await self._load(loads)
+        except Unavailable:
+            for lane, _ in loads:
+                lane.supply.rewind()
+            raise
         finally:
-            for backlog in loading:
-                backlog.end_load()
-        caught_up: list[Lane] = []
-        for want in wants:
-            lane = self.lanes.get(want.webhook_id)
-            if lane is None:
-                continue
+            for lane, _ in loads:
+                lane.backlog.end_load()
+        for lane, _ in loads:
             lane.pump()
-            if brought[want.webhook_id] >= want.room + len(want.held):
-                lane.backlog.load_now = True
-            elif lane.backlog.spilling:
-                caught_up.append(lane)
-        for lane in caught_up:  # after all are under way: the store may fail here
-            if lane.begin_return():
+        for lane, _ in loads:  # after all are under way: the store may fail here
+            if self._has_caught_up(lane, now) and lane.begin_return():
                 await self._return(lane, recorder)
 
-    def _wants(self, now: float) -> list[Want]:
-        wants = []
+    def _loads(self, now: float) -> list[tuple[Lane, Load]]:
+        """What each lane reads that has rows, and room for them."""
+        loads = []
         for webhook_id, lane in self.lanes.items():
             backlog = lane.backlog
             if not backlog.exists or not (backlog.load_now or now - self._looked_at.get(webhook_id, 0.0) >= POLL_S):
                 continue
             room = lane.room(now)
-            if room:
+            if room.fresh or room.retries:
                 backlog.load_now = False
                 self._looked_at[webhook_id] = now
-                wants.append(Want(webhook_id, room, tuple(backlog.in_memory)))
-        return wants
+                loads.append((lane, lane.supply.load(room, now, self._clock.now())))
+        return loads
+
+    async def _load(self, loads: Sequence[tuple[Lane, Load]]) -> None:
+        now = self._clock.now()
+        pages = [page for _, load in loads for _, page in load.pages]
+        calls = [call for _, load in loads for call in load.calls]
+        found, found_of_calls = await self._log.load_due(pages, calls, now)
+        chosen: list[tuple[Lane, Due]] = []
+        of_webhook = {lane.webhook.id: (lane, load) for lane, load in loads}
+        for due in found_of_calls:
+            lane, load = of_webhook[due.row.webhook_id]
+            if load.takes(due, now):
+                chosen.append((lane, due))
+        answers = iter(found)
+        for lane, load in loads:
+            for scan, page in load.pages:
+                chosen += [(lane, due) for due in load.choose(scan, page, next(answers), now)]
+        if chosen:
+            events = await self._log.read_events([due.row.event_id for _, due in chosen])
+            for lane, due in chosen:
+                if due.row.event_id in events:
+                    lane.resume(due, events[due.row.event_id])
+
+    def _has_caught_up(self, lane: Lane, now: float) -> bool:
+        """May it be worth to ask what is left? Of one that has more left than it may, not in every round."""
+        webhook_id = lane.webhook.id
+        if not lane.backlog.spilling or not lane.supply.is_at_end or now < self._returns_at.get(webhook_id, 0.0):
+            return False
+        self._returns_at[webhook_id] = now + POLL_S
+        return True
 
     async def _return(self, lane: Lane, recorder: Recorder) -> None:
         """Take a lane that has caught up back to direct."""

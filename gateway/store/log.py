@@ -18,7 +18,7 @@ import orjson
 
 from gateway.errors import Fenced, Unavailable
 from gateway.ids import ZERO_ID
-from gateway.log import AttemptRecord, BadRow, DeliveryRow, Due, Duplicate, NewEvent, OutcomeUnknown, Unsettled, Want
+from gateway.log import AttemptRecord, BadRow, DeliveryRow, Due, Duplicate, NewEvent, OutcomeUnknown, Page, Unsettled
 from gateway.model import DeliveryState, Event
 from gateway.store import statements as sql
 from gateway.store.session import Connect, Session
@@ -129,15 +129,19 @@ class PostgresLog:
         rows = await self._read_owned(sql.READ_UNSETTLED, after_id, limit)
         return [Unsettled(_event(row), tuple(map(str, row["open_ids"]))) for row in rows]
 
-    async def load_due(self, wants: Sequence[Want], now: datetime) -> list[Due]:
+    async def load_due(
+        self, pages: Sequence[Page], calls: Sequence[tuple[str, str]], now: datetime
+    ) -> tuple[list[list[Due]], list[Due]]:
         rows = await self._read_owned(
-            sql.LOAD_DUE,
-            [want.webhook_id for want in wants],
-            [want.room + len(want.held) for want in wants],
-            now,
-            [_array(want.held) for want in wants],
+            sql.LOAD_DUE, *_page_columns(pages), now, [call[0] for call in calls], [call[1] for call in calls]
         )
-        return [_due(row) for row in rows]
+        found: list[list[Due]] = [[] for _ in range(len(pages) + 1)]
+        for row in rows:
+            found[row["number"]].append(_due(row))
+        return found[1:], found[0]
+
+    async def read_events(self, event_ids: Sequence[str]) -> dict[str, Event]:
+        return {str(row["id"]): _event(row) for row in await self._read(sql.READ_EVENTS, list(event_ids))}
 
     async def remaining(self, webhook_id: str, limit: int) -> list[tuple[str, str | None]]:
         rows = await self._read(sql.REMAINING, webhook_id, limit)
@@ -275,12 +279,22 @@ def _event(row: asyncpg.Record) -> Event:
     )
 
 
+def _page_columns(pages: Sequence[Page]) -> tuple[list[Any], ...]:
+    return (
+        [page.webhook_id for page in pages],
+        [page.state for page in pages],
+        [page.after[0] for page in pages],
+        [page.after[1] for page in pages],
+        [page.rows for page in pages],
+    )
+
+
 def _due(row: asyncpg.Record) -> Due:
     stored = DeliveryRow(
         webhook_id=str(row["webhook_id"]),
-        event_id=str(row["id"]),
+        event_id=str(row["event_id"]),
         shard=row["shard"],
-        call_key=row["order_key"],
+        call_key=row["call_key"],
         state=DeliveryState(row["state"]),
         attempts=row["attempts"],
         tries=row["tries"],
@@ -288,4 +302,4 @@ def _due(row: asyncpg.Record) -> Due:
         wait_until=row["wait_until"],
         replay_id=None if row["replay_id"] is None else str(row["replay_id"]),
     )
-    return Due(stored, _event(row), None if row["overtakes"] is None else str(row["overtakes"]))
+    return Due(stored, tuple(map(str, row["earlier"] or ())))

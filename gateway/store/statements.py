@@ -4,6 +4,8 @@
 one row stands for all of them in the fence.
 """
 
+from gateway.log import EARLIER_MOST
+
 FENCE_HOLDS = """
 SELECT 1 FROM shards WHERE id = 0 AND owner = $1 AND epoch = $2
 """
@@ -120,34 +122,50 @@ SELECT page.*, ARRAY(
 FROM page ORDER BY id
 """
 
-# For each lane its due deliveries: of a call only the first unsettled one, unless a later one need not wait
-# any longer. `overtakes` is then the one that it leaves behind. None leaves one behind that its lane holds: that one
-# goes first, and nothing here could tell whom else of its call the later one would overtake.
-# `OFFSET 0` has each event looked up by itself: as a join the planner, which takes a lane's room for one row, thinks
-# nothing of reading a million events through for each.
-LOAD_DUE = """
-SELECT due.*, events.id, events.tenant_id, events.type, events.call_key, events.account_id, events.webhook_ids,
-       events.occurred_at, events.payload
-FROM unnest($1::uuid[], $2::integer[], $4::text[]) AS lane (webhook_id, room, held)
-CROSS JOIN LATERAL (
-    SELECT d.webhook_id, d.event_id, d.shard, d.call_key AS order_key, d.state, d.attempts, d.tries, d.next_at,
-           d.wait_until, d.replay_id, earlier.event_id AS overtakes
-    FROM deliveries AS d
-    LEFT JOIN LATERAL (
-        SELECT e.event_id FROM deliveries AS e
-        WHERE e.webhook_id = d.webhook_id AND e.call_key = d.call_key AND e.event_id < d.event_id
-          AND e.state <> 'failed'
-        ORDER BY e.event_id LIMIT 1
-    ) AS earlier ON d.call_key IS NOT NULL
-    WHERE d.webhook_id = lane.webhook_id AND d.state <> 'failed' AND d.next_at <= $3
-      AND (earlier.event_id IS NULL OR (d.wait_until <= $3 AND earlier.event_id <> ALL (lane.held::uuid[])))
-    ORDER BY d.next_at, d.event_id
-    LIMIT lane.room
+# What is due: pages of scans ($1 to $5), each from a place on in the order in which rows came due, and the first few
+# rows of calls ($7 and $8). With each the first unsettled ones before it of its call, so that the lane can judge
+# whether it may go. A page is no longer than asked, whatever is in it: what waits behind others costs no round more
+# than that.
+LOAD_DUE = f"""
+SELECT due.*, CASE WHEN due.call_key IS NOT NULL THEN ARRAY(
+    SELECT e.event_id FROM deliveries AS e
+    WHERE e.webhook_id = due.webhook_id AND e.call_key = due.call_key AND e.event_id < due.event_id
+      AND e.state <> 'failed'
+    ORDER BY e.event_id LIMIT {EARLIER_MOST}
+) END AS earlier
+FROM (
+    SELECT scan.number, d.*
+    FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $5::integer[])
+         WITH ORDINALITY AS scan (webhook_id, state, after_at, after_id, rows, number)
+    CROSS JOIN LATERAL (
+        SELECT * FROM deliveries
+        WHERE deliveries.webhook_id = scan.webhook_id AND deliveries.state = scan.state
+          AND deliveries.state <> 'failed' AND deliveries.next_at <= $6
+          AND (deliveries.next_at, deliveries.event_id) > (scan.after_at, scan.after_id)
+        ORDER BY deliveries.next_at, deliveries.event_id LIMIT scan.rows
+    ) AS d
+    UNION ALL
+    SELECT 0, d.*
+    FROM unnest($7::uuid[], $8::text[]) AS asked (webhook_id, call_key)
+    CROSS JOIN LATERAL (
+        SELECT * FROM deliveries
+        WHERE deliveries.webhook_id = asked.webhook_id AND deliveries.call_key = asked.call_key
+          AND deliveries.state <> 'failed'
+        ORDER BY deliveries.event_id LIMIT {EARLIER_MOST}
+    ) AS d
+    WHERE d.next_at <= $6
 ) AS due
+ORDER BY due.number, due.next_at, due.event_id
+"""
+
+# `OFFSET 0` has each event looked up by itself: as a join the planner came to read a million events through for each
+# load once it had counted them.
+READ_EVENTS = """
+SELECT events.* FROM unnest($1::uuid[]) AS asked (id)
 CROSS JOIN LATERAL (
-    SELECT * FROM events WHERE events.id = due.event_id OFFSET 0
+    SELECT id, tenant_id, type, call_key, account_id, webhook_ids, occurred_at, payload
+    FROM events WHERE events.id = asked.id OFFSET 0
 ) AS events
-ORDER BY due.webhook_id, due.event_id
 """
 
 REMAINING = """

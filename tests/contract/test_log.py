@@ -13,7 +13,7 @@ import pytest
 
 from gateway.errors import Fenced
 from gateway.ids import ZERO_ID, IdSource
-from gateway.log import AttemptRecord, DeliveryRow, Duplicate, EventLog, NewEvent, Want
+from gateway.log import BEGINNING, EARLIER_MOST, AttemptRecord, DeliveryRow, Due, Duplicate, EventLog, NewEvent, Page
 from gateway.model import DeliveryState, Event, shard_of
 from gateway.store.log import PostgresLog
 from gateway.store.ownership import Ownership
@@ -24,6 +24,7 @@ from tests.simulation.live import LivePostgres
 
 HOOK, OTHER = "00000000-0000-7000-8000-00000000000a", "00000000-0000-7000-8000-00000000000b"
 NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1)
 IDS = IdSource()
 
 
@@ -107,8 +108,16 @@ async def appended(log: EventLog, *events: Event) -> None:
     assert await log.append([new(each) for each in events]) == [None] * len(events)
 
 
-async def due(log: EventLog, room: int = 10, now: datetime = NOW, held: tuple[str, ...] = ()) -> list[str]:
-    return [each.row.event_id for each in await log.load_due([Want(HOOK, room, held)], now)]
+async def load(
+    log: EventLog, now: datetime = NOW, state: DeliveryState = DeliveryState.QUEUED, *, rows: int = 10
+) -> list[Due]:
+    """The first page of what is due."""
+    (page,), _ = await log.load_due([Page(HOOK, state, BEGINNING, rows)], [], now)
+    return page
+
+
+async def due(log: EventLog, now: datetime = NOW, state: DeliveryState = DeliveryState.QUEUED) -> list[str]:
+    return [each.row.event_id for each in await load(log, now, state)]
 
 
 # --- append ----------------------------------------------------------------------------------------------------
@@ -200,13 +209,36 @@ async def test_unsettled_events_come_in_pages_above_an_id_and_the_end_is_reached
 # --- deliveries ------------------------------------------------------------------------------------------------
 
 
-async def test_due_rows_come_with_their_events_oldest_first_and_no_more_than_there_is_room_for(log: EventLog) -> None:
+async def test_due_rows_come_in_pages_in_the_order_in_which_they_came_due(log: EventLog) -> None:
     events = [event() for _ in range(5)]
     await appended(log, *events)
-    await log.record([], changed=[row(each) for each in reversed(events)])
-    (first, *_) = found = await log.load_due([Want(HOOK, 2, (events[0].id,))], NOW)
-    assert [each.row.event_id for each in found] == [each.id for each in events[:3]]
-    assert first.event == events[0] and first.row == row(events[0]) and first.overtakes is None
+    rows = [row(each, next_at=NOW - timedelta(seconds=place)) for place, each in enumerate(events)]
+    await log.record([], changed=rows)
+    first = await load(log, rows=2)
+    assert [each.row for each in first] == [rows[4], rows[3]]
+    after = Page(HOOK, DeliveryState.QUEUED, (rows[3].next_at, rows[3].event_id), 2)
+    (second,), _ = await log.load_due([after], [], NOW)
+    assert [each.row for each in second] == [rows[2], rows[1]]
+
+
+async def test_each_page_is_of_one_webhook_and_one_state(log: EventLog) -> None:
+    fresh, again, foreign = event(), event(), event()
+    await appended(log, fresh, again, foreign)
+    retrying = row(again, state=DeliveryState.RETRYING)
+    await log.record([], changed=[row(fresh), retrying, row(foreign, webhook_id=OTHER)])
+    pages = [
+        Page(HOOK, DeliveryState.RETRYING, BEGINNING, 9),
+        Page(OTHER, DeliveryState.QUEUED, BEGINNING, 9),
+        Page(HOOK, DeliveryState.QUEUED, BEGINNING, 9),
+    ]
+    found, _ = await log.load_due(pages, [], NOW)
+    assert [[each.row.event_id for each in page] for page in found] == [[again.id], [foreign.id], [fresh.id]]
+
+
+async def test_events_are_read_by_their_ids_and_what_is_gone_is_left_out(log: EventLog) -> None:
+    events = [event("1", payload=b'{"a": 1.0}'), event()]
+    await appended(log, *events)
+    assert await log.read_events([events[0].id, IDS.next()]) == {events[0].id: events[0]}
 
 
 async def test_one_that_is_fenced_is_not_told_of_what_another_delivers(subject: Subject) -> None:
@@ -234,34 +266,32 @@ async def test_what_is_not_due_failed_or_anothers_is_not_loaded(log: EventLog) -
     assert await due(log, now=NOW + timedelta(seconds=5)) == [later.id]
 
 
-async def test_of_a_call_only_the_first_unsettled_is_due_and_a_failed_one_holds_nothing_up(log: EventLog) -> None:
-    created, ended, other = event("1"), event("1"), event("2")
-    await appended(log, created, ended, other)
-    await log.record([], changed=[row(each) for each in (created, ended, other)])
-    assert await due(log) == [created.id, other.id]
-    await log.record([], changed=[row(created, next_at=NOW + timedelta(hours=2), state=DeliveryState.RETRYING)])
-    assert await due(log) == [other.id]
-    await log.record([], changed=[row(created, state=DeliveryState.FAILED)])
-    assert await due(log) == [ended.id, other.id]
+async def test_each_is_told_with_the_first_unsettled_ones_before_it_of_its_call(log: EventLog) -> None:
+    events = [event("1") for _ in range(EARLIER_MOST + 2)]
+    other = event("2")
+    await appended(log, *events, other)
+    await log.record([], changed=[row(each) for each in (*events, other)])
+    ids = [each.id for each in events]
+    told = {each.row.event_id: list(each.earlier) for each in await load(log)}
+    assert told == {id: ids[:place][:EARLIER_MOST] for place, id in enumerate(ids)} | {other.id: []}
 
 
-async def test_after_its_wait_a_later_event_is_due_and_says_whom_it_overtakes(log: EventLog) -> None:
+async def test_one_that_has_failed_for_good_is_before_nothing_and_one_that_is_retried_is(log: EventLog) -> None:
     created, ended = event("1"), event("1")
     await appended(log, created, ended)
-    retry = row(created, next_at=NOW + timedelta(hours=9))
-    await log.record([], changed=[retry, row(ended, wait_until=NOW + timedelta(minutes=1))])
-    assert await due(log) == []
-    (found,) = await log.load_due([Want(HOOK, 5, ())], NOW + timedelta(minutes=1))
-    assert (found.row.event_id, found.overtakes) == (ended.id, created.id)
+    await log.record([], changed=[row(created, next_at=NOW + HOUR, state=DeliveryState.RETRYING), row(ended)])
+    assert [each.earlier for each in await load(log)] == [(created.id,)]
+    await log.record([], changed=[row(created, state=DeliveryState.FAILED)])
+    assert [each.earlier for each in await load(log)] == [()]
 
 
-async def test_a_later_event_does_not_overtake_one_that_is_held_whatever_its_wait(log: EventLog) -> None:
-    created, ended, saved = event("1"), event("1"), event("1")
-    await appended(log, created, ended, saved)
-    over = [row(each, wait_until=NOW - timedelta(minutes=1)) for each in (created, ended, saved)]
-    await log.record([], changed=over)
-    assert await due(log) == [created.id, ended.id, saved.id]
-    assert await due(log, held=(created.id,)) == [created.id]
+async def test_of_a_call_the_first_rows_are_told_that_are_due_whatever_their_state(log: EventLog) -> None:
+    created, ended, saved, other = event("1"), event("1"), event("1"), event("2")
+    await appended(log, created, ended, saved, other)
+    retrying = row(created, state=DeliveryState.RETRYING)
+    await log.record([], changed=[retrying, row(ended), row(saved, next_at=NOW + HOUR), row(other)])
+    _, found = await log.load_due([], [(HOOK, "1"), (OTHER, "1"), (HOOK, "9")], NOW)
+    assert [(each.row.event_id, each.earlier) for each in found] == [(created.id, ()), (ended.id, (created.id,))]
 
 
 async def test_a_row_is_changed_in_place_and_keeps_when_its_wait_ends(log: EventLog) -> None:
@@ -270,7 +300,7 @@ async def test_a_row_is_changed_in_place_and_keeps_when_its_wait_ends(log: Event
     await log.record([], changed=[row(stored)])
     changed = row(stored, attempts=2, tries=1, state=DeliveryState.RETRYING, wait_until=NOW + timedelta(days=9))
     await log.record([attempt(stored, ok=False)], changed=[changed])
-    (found,) = await log.load_due([Want(HOOK, 5, ())], NOW)
+    (found,) = await load(log, state=DeliveryState.RETRYING)
     assert found.row == msgspec.structs.replace(changed, wait_until=row(stored).wait_until)
 
 

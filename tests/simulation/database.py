@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 
 from gateway.ids import ZERO_ID
+from gateway.log import EARLIER_MOST
 from gateway.model import DeliveryState
 from gateway.store import statements as sql
 from tests.simulation.kernel import EPOCH_S
@@ -178,24 +179,28 @@ class Database:
 
     def load_due(self, args: Sequence[Any]) -> Rows:
         found: Rows = []
-        for webhook_id, room, held in zip(args[0], args[1], args[3], strict=True):
-            waiting = sorted(self.waiting(webhook_id), key=lambda row: (row["next_at"], row["event_id"]))
-            free = [due for row in waiting if (due := self._due(row, waiting, args[2], held)) is not None][:room]
-            found += sorted(free, key=lambda row: str(row["event_id"]))
+        for number, (webhook_id, state, *after, most) in enumerate(zip(*args[:5], strict=True), 1):
+            rows = sorted(self.waiting(webhook_id), key=lambda row: (row["next_at"], row["event_id"]))
+            page = [row for row in rows if row["state"] == state and row["next_at"] <= args[5]]
+            page = [row for row in page if (row["next_at"], row["event_id"]) > tuple(after)]
+            found += [self._due(row, number) for row in page[:most]]
+        for webhook_id, call_key in zip(args[6], args[7], strict=True):
+            rows = [row for row in self._of_call(webhook_id, call_key)[:EARLIER_MOST] if row["next_at"] <= args[5]]
+            found += [self._due(row, 0) for row in rows]
         self.ledger.tell("  load finds due: %s", [(row["event_id"], row["webhook_id"]) for row in found])
         return found
 
-    def _due(self, row: Row, waiting: Rows, now: datetime, held: str) -> Row | None:
-        if row["next_at"] > now:
-            return None
-        call_key, event_id = row["call_key"], row["event_id"]
-        earlier = None
-        if call_key is not None:
-            before = (e["event_id"] for e in waiting if e["call_key"] == call_key and e["event_id"] < event_id)
-            earlier = min(before, default=None)
-        if earlier is not None and (row["wait_until"] is None or row["wait_until"] > now or earlier in held):
-            return None
-        return {**row, **self.events[event_id], "order_key": call_key, "overtakes": earlier}
+    def _of_call(self, webhook_id: str, call_key: str) -> Rows:
+        rows = (row for row in self.waiting(webhook_id) if row["call_key"] == call_key)
+        return sorted(rows, key=lambda row: str(row["event_id"]))
+
+    def _due(self, row: Row, number: int) -> Row:
+        same = [] if row["call_key"] is None else self._of_call(row["webhook_id"], row["call_key"])
+        earlier = [each["event_id"] for each in same if each["event_id"] < row["event_id"]]
+        return {**row, "number": number, "earlier": earlier[:EARLIER_MOST]}
+
+    def read_events(self, args: Sequence[Any]) -> Rows:
+        return [self.events[id] for id in args[0] if id in self.events]
 
     def waiting(self, webhook_id: str) -> Rows:
         return [row for row in self.rows.values() if row["webhook_id"] == webhook_id and row["state"] != "failed"]
@@ -216,6 +221,7 @@ READS: dict[str, str] = {
     sql.EXISTING: "existing",
     sql.READ_UNSETTLED: "read_unsettled",
     sql.LOAD_DUE: "load_due",
+    sql.READ_EVENTS: "read_events",
     sql.REMAINING: "remaining",
     sql.WITH_BACKLOG: "with_backlog",
     sql.LAST_EVENT_ID: "last_event_id",

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tests.simulation.process import Process
 
 PAYLOAD_BYTES_MAX = 64
-LOADED_AT_ONCE = 64
-"""What `Lane.room` lets the loader bring at the least."""
 
 
 def bounds(process: Process) -> str | None:
@@ -32,7 +30,7 @@ def bounds(process: Process) -> str | None:
 
 def _lane_bounds(lane: Lane) -> str | None:
     limits = lane._around.limits
-    loaded = max(LOADED_AT_ONCE, 4 * lane.webhook.max_in_flight) + lane.webhook.max_in_flight
+    loaded = lane.supply.ahead + lane.webhook.max_in_flight
     if len(lane.queue.fresh) > limits.queue_deliveries + loaded:
         return f"{len(lane.queue.fresh)} fresh deliveries are queued"
     if len(lane.queue.retries) > limits.retries:

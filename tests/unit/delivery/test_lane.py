@@ -252,7 +252,7 @@ async def test_a_webhook_that_is_paused_under_load_stores_what_waits_and_goes_on
         await rig.recorded()
         assert rig.under_way == [] and set(rig.log.rows) == {(ID, each) for each in (ended, other, saved)}
         rig.engine.webhook_changed(webhook(max_in_flight=1))
-        for event_id in (ended, other, saved):
+        for event_id in (ended, saved, other):
             await rig.starts(event_id)
             rig.end(event_id)
         await until(lambda: not rig.log.rows)
