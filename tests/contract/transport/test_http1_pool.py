@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
 from gateway.delivery.http1 import Http1Transport, dial, pool
+from gateway.delivery.http1.connection import Connection
 from gateway.model import ErrorKind
 
 from .caller import Caller, Listen
-from .target import LOOPBACK, OK, Names, Peer, Script, always_ok
+from .target import LOOPBACK, OK, Names, Peer, Script, always_ok, answering
 
 
 @pytest.fixture
@@ -20,6 +22,14 @@ async def fast(names: Names) -> AsyncIterator[Http1Transport]:
     transport = Http1Transport(names)
     yield transport
     await transport.close()
+
+
+@pytest.fixture
+def uncollected() -> Iterator[Callable[[], int]]:
+    """How many connections there are in memory, while nobody collects those that nobody can reach."""
+    gc.disable()
+    yield lambda: sum(isinstance(each, Connection) for each in gc.get_objects())
+    gc.enable()
 
 
 def noting(served: list[int]) -> Script:
@@ -137,3 +147,26 @@ async def test_an_attempt_that_expires_while_it_is_dialled_leaves_room_for_the_n
 
     assert (await stuck).error is ErrorKind.DNS
     assert (await waiting).ok
+
+
+@pytest.mark.parametrize("then", ["is cut off", "is closed"])
+async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(
+    fast: Http1Transport, listen: Listen, uncollected: Callable[[], int], then: str
+) -> None:
+    """Collections are rare: 1,000 connections that wait for one with what a hostile target sent take 60 MB."""
+
+    async def endless(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n")
+        await peer.endless(b"1000\\r\\n" + b"x" * 4096 + b"\\r\\n")
+
+    target = await listen(endless if then == "is cut off" else answering(OK))
+    caller = Caller(fast.pool(max_connections=1))
+    before = uncollected()
+
+    for _ in range(5):
+        await caller.start(target)
+        await target.until(lambda: target.open == 0)
+    await caller.pool.close()
+
+    assert uncollected() == before
