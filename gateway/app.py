@@ -241,7 +241,7 @@ async def _gateway(
         )
         app = build_web(
             pushes=pushes,
-            routes=api_routes(parts),
+            routes=[*api_routes(parts), *console.api_routes()],
             console=console,
             tokens=tokens,
             metrics=metrics,

@@ -32,6 +32,7 @@ class Figures:
     """The ledger at one moment. Lag is from the push to the first request at a target; None before the first."""
 
     accepted: int
+    pushed_again: int
     refused: int
     delivered: int
     turned_away: int
@@ -50,7 +51,7 @@ class Ledger:
         self._flights: OrderedDict[str, _Flight] = OrderedDict()
         self._lags_ms: deque[float] = deque(maxlen=RECENT_LAGS)
         self._accepted = self._refused = self._delivered = self._turned_away = 0
-        self._retried = self._doubled = self._forged = self._owed = 0
+        self._retried = self._doubled = self._forged = self._owed = self._pushed_again = 0
 
     def accept(self, event_id: str, *, pushed_at: float, webhooks: frozenset[str]) -> None:
         """The gateway answered 202 to a push that began at `pushed_at`: it owes the event to these webhooks."""
@@ -61,8 +62,12 @@ class Ledger:
         flight.pushed_at = pushed_at
         self._measure(flight)
 
+    def push_again(self) -> None:
+        """The gateway could not take a push yet, or did not answer: it is repeated."""
+        self._pushed_again += 1
+
     def refuse(self) -> None:
-        """The gateway took a push not, or did not answer."""
+        """The gateway took an event not, and the switch has given it up."""
         self._refused += 1
 
     def deliver(self, event_id: str, *, webhook: str, attempt: int, at: float) -> None:
@@ -91,6 +96,7 @@ class Ledger:
         lags_ms = sorted(self._lags_ms)
         return Figures(
             accepted=self._accepted,
+            pushed_again=self._pushed_again,
             refused=self._refused,
             delivered=self._delivered,
             turned_away=self._turned_away,

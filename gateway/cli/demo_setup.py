@@ -117,6 +117,11 @@ def switch_token(client: Client) -> str:
     return str(made.item()["token"])
 
 
+def sign_in_link(client: Client) -> str:
+    """The address that signs a browser in to the console, once and soon."""
+    return str(client.post("/api/v1/sign-in-links").item()["url"])
+
+
 def _put(client: Client, path: str, body: Mapping[str, object]) -> Item:
     """Create what is called so, or change it; its type is what it is."""
     existing = next((item for item in client.pages(path) if item.get("name") == body["name"]), None)

@@ -62,9 +62,10 @@ async def run(options: Options) -> None:
         if not await gateway.ready(stop):
             return
         token = gateway.admin_token()
-        switch_token = await asyncio.to_thread(_set_up, gateway.url, token, subscribers, target)
+        switch_token, sign_in_url = await asyncio.to_thread(_set_up, gateway.url, token, subscribers, target)
         demo_view.introduce(
             url=gateway.url,
+            sign_in_url=sign_in_url,
             token=token,
             token_path=options.data_dir / gateway.token_path.name,
             log_path=options.data_dir / gateway.log_path.name,
@@ -118,12 +119,17 @@ async def _drain(ledger: Ledger, stop: asyncio.Event) -> None:
             return
 
 
-def _set_up(url: str, token: str, subscribers: tuple[demo_setup.Subscriber, ...], target: DemoTarget) -> str:
-    """Everything that the flow needs, through the API; the switch's token. Runs in a thread: the client blocks."""
+def _set_up(
+    url: str, token: str, subscribers: tuple[demo_setup.Subscriber, ...], target: DemoTarget
+) -> tuple[str, str]:
+    """Everything that the flow needs, through the API; the switch's token and a link that signs in to the console.
+
+    Runs in a thread: the client blocks.
+    """
     with Client(url, token) as client:
         demo_setup.open_target_port(client, target.port)
         target.trust(demo_setup.subscribe(client, subscribers, url=target.url))
-        return demo_setup.switch_token(client)
+        return demo_setup.switch_token(client), demo_setup.sign_in_link(client)
 
 
 async def _take(lock: FileLock) -> None:

@@ -1,7 +1,8 @@
 """The demo's simulated switch: calls that start, are talked on, end and are saved, pushed as a switch does.
 
 `Dialler` decides what happens in a call, from random numbers that it is given; `DemoSwitch` pushes it.
-A call's pushes follow each other, so that Created has been accepted before Ended is pushed.
+A call's pushes follow each other, so that Created has been accepted before Ended is pushed. What the gateway cannot
+take now (503, 429, no answer) is pushed again under the same key until it is taken: never lost, and never doubled.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import json
 import random
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,6 +37,10 @@ AGENTS = range(11, 43)
 CALLS_LIMIT = 2_000
 """Calls under way at a time; while there are as many, no other starts."""
 PUSH_TIMEOUT_S = 10.0
+AGAIN_FIRST_S = 0.2
+AGAIN_LIMIT_S = 5.0
+"""The wait before a push is repeated: twice as long each time, up to a limit, unless the gateway asks for longer."""
+AGAIN_STATUSES = frozenset({429, 500, 502, 503, 504})
 LAST_PUSHES_S = 2.0
 """What pushes that are under way at the end are given to be answered."""
 
@@ -46,6 +52,15 @@ class Step:
     wait_s: float
     type: str
     data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the gateway said to a push: the event's id, or whether and when to push again."""
+
+    event_id: str | None = None
+    again: bool = False
+    retry_after_s: int = 0
 
 
 class Dialler:
@@ -142,19 +157,38 @@ class DemoSwitch:
         for step in call:
             if step.wait_s and await set_within(stop, step.wait_s):
                 return
-            await self._push(session, step)
+            if not await self._push(session, step, stop):
+                return  # its later events would make no sense without this one
 
-    async def _push(self, session: aiohttp.ClientSession, step: Step) -> None:
+    async def _push(self, session: aiohttp.ClientSession, step: Step, stop: asyncio.Event) -> bool:
+        """Whether the event was accepted, at once or in the end."""
+        key = str(uuid.uuid4())
         pushed_at = time.monotonic()  # uvloop's own clock counts whole milliseconds
+        wait_s = AGAIN_FIRST_S
+        while True:
+            said = await self._say(session, step, key)
+            if said.event_id is not None:
+                self._ledger.accept(said.event_id, pushed_at=pushed_at, webhooks=self._routes[step.type])
+                return True
+            jittered_s = max(wait_s, said.retry_after_s) * random.uniform(1.0, 1.25)  # noqa: S311 - not a secret
+            if not said.again or await set_within(stop, jittered_s):
+                self._ledger.refuse()
+                return False
+            self._ledger.push_again()
+            wait_s = min(wait_s * 2, AGAIN_LIMIT_S)
+
+    async def _say(self, session: aiohttp.ClientSession, step: Step, key: str) -> _Said:
+        url, headers = f"{self._url}/v1/events/{step.type}", {"Idempotency-Key": key}
         try:
-            async with session.post(f"{self._url}/v1/events/{step.type}", json=step.data) as response:
-                answer = await response.json(content_type=None) if response.status == 202 else None
-        except (aiohttp.ClientError, TimeoutError, ValueError):
-            answer = None
-        if answer is None:
-            self._ledger.refuse()
-        else:
-            self._ledger.accept(answer["id"], pushed_at=pushed_at, webhooks=self._routes[step.type])
+            async with session.post(url, json=step.data, headers=headers) as response:
+                if response.status == 202:
+                    return _Said(event_id=str((await response.json(content_type=None))["id"]))
+                wait = response.headers.get("Retry-After", "")
+                return _Said(
+                    again=response.status in AGAIN_STATUSES, retry_after_s=int(wait) if wait.isdecimal() else 0
+                )
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError):
+            return _Said(again=True)  # taken or not: the key makes sure that it counts once
 
 
 async def _end(calls: set[asyncio.Task[None]]) -> None:

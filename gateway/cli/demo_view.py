@@ -21,10 +21,12 @@ PIPE_PERIOD_S = 5.0
 CLEAR_LINE = "\r\x1b[2K"
 
 
-def introduce(*, url: str, token: str, token_path: Path, log_path: Path, data_dir: Path) -> None:
+def introduce(*, url: str, sign_in_url: str, token: str, token_path: Path, log_path: Path, data_dir: Path) -> None:
     """Say where everything is."""
     places = (
         ("Console", url),
+        ("Sign in with", f"{sign_in_url}  (once, within 15 minutes)"),
+        ("Another link", f"gateway token sign-in-link --url {url} --data-dir {data_dir}"),
         ("Admin token", f"{token}  (kept in {token_path})"),
         ("API", f"{url}/docs"),
         ("Metrics", f"{url}/metrics"),
@@ -65,6 +67,8 @@ def line(figures: Figures) -> str:
     ]
     if figures.lag_p50_ms is not None and figures.lag_p99_ms is not None:
         parts.append(f"lag p50 {figures.lag_p50_ms:.1f} ms p99 {figures.lag_p99_ms:.1f} ms")
+    if figures.pushed_again:
+        parts.append(f"pushed again {figures.pushed_again:,}")
     unwanted = (("NOT ACCEPTED", figures.refused), ("DOUBLED", figures.doubled), ("NOT GENUINE", figures.forged))
     return "  ".join(parts + [f"{name} {count:,}" for name, count in unwanted if count])
 

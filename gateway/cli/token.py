@@ -1,4 +1,4 @@
-"""`gateway token`: API tokens. A new one is printed once, on standard output, and never again."""
+"""`gateway token`: API tokens, and links that sign in as one. A new token is printed once, on standard output."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from gateway.cli.output import Column, note, print_list, print_raw
 from gateway.cli.text import local_time
 
 PATH = "/api/v1/tokens"
+SIGN_IN_LINKS = "/api/v1/sign-in-links"
 COLUMNS = (
     Column("ID", "id"),
     Column("Name", "name"),
@@ -49,6 +50,18 @@ def create(session: Session, role: str, name: str | None, tenant: str | None, ex
     else:
         click.echo(answer.item()["token"])
         note("Keep it: it is not shown again.")
+
+
+@command.command("sign-in-link")
+@connected
+def sign_in_link(session: Session) -> None:
+    """Print a link that signs in to the console as your token: once, within 15 minutes."""
+    answer = session.client.post(SIGN_IN_LINKS)
+    if session.as_json:
+        print_raw(answer)
+    else:
+        click.echo(answer.item()["url"])
+        note("It signs in once, within 15 minutes. Whoever opens it first is signed in.")
 
 
 @command.command("list")

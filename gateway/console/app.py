@@ -14,12 +14,13 @@ from aiohttp import web
 from gateway.admin.app import Parts, test_sender
 from gateway.admin.rejected import RejectedApi
 from gateway.admin.replays import ReplayApi
+from gateway.admin.routes import Route
 from gateway.admin.webhooks import WebhookApi
 from gateway.console.access import AccessPages
 from gateway.console.assets import Assets
 from gateway.console.audit import AuditPages
 from gateway.console.calls import CallPages
-from gateway.console.door import SIGN_IN, Door
+from gateway.console.door import Door
 from gateway.console.events import EventPages
 from gateway.console.figures import Figures
 from gateway.console.log_export import LogExport
@@ -31,6 +32,7 @@ from gateway.console.rejected import RejectedPages
 from gateway.console.replays import ReplayPages
 from gateway.console.sessions import Sessions, SignInCodes
 from gateway.console.sign_in import SignIn
+from gateway.console.sign_in_links import SignInLinkApi, sign_in_path
 from gateway.console.tokens import TokenPages
 from gateway.console.visit import Page
 from gateway.console.webhooks import WebhookPages
@@ -91,7 +93,11 @@ class Console:
         self._sign_in.add_routes(app)
         self._door.add_pages(app, self._pages)
 
+    def api_routes(self) -> list[Route]:
+        """What only a gateway with a console can do for programs."""
+        return SignInLinkApi(self._codes).routes()
+
     def sign_in_path(self, plain_token: str) -> str:
         """The address that signs one browser in as this token, once and soon."""
         token = self._tokens.authenticate(f"Bearer {plain_token}", datetime.now(UTC))
-        return f"{SIGN_IN}?code={self._codes.issue(token.id)}"
+        return sign_in_path(self._codes, token.id)

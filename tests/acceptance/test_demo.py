@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,9 @@ def test_a_demo_says_where_everything_is(folder: Path) -> None:
     kept = demo.data_dir / "admin-token"
     assert kept.read_text().strip() == token
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    link = demo.wait_for(r"Sign in with +(\S+)")[1]
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    assert "Sign out" in browser.open(link, timeout=LIMIT_S).read().decode()
     listing = [sys.executable, "-m", "gateway.cli", "webhook", "list", "--url", url, "--data-dir", str(demo.data_dir)]
     shown = subprocess.run(listing, capture_output=True, text=True)
     assert all(name in shown.stdout for name in ("CRM", "Collections", "Warehouse")), shown.stderr

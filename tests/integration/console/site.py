@@ -16,6 +16,7 @@ from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.admin.app import Parts
+from gateway.admin.routes import add_routes
 from gateway.catalog import check
 from gateway.clock import Clock
 from gateway.console.app import Console
@@ -265,6 +266,7 @@ async def open_site(database: str) -> AsyncIterator[Site]:
         site.admin_token = await site.token_for(Role.ADMIN)
         app = web.Application(middlewares=[problem_middleware])
         site.console.add_routes(app)
+        add_routes(app, site.console.api_routes(), tokens=site.tokens)
         server = TestServer(app)
         site.client = await stack.enter_async_context(TestClient(server, cookie_jar=CookieJar(unsafe=True)))
         yield site

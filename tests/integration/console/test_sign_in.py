@@ -89,6 +89,24 @@ async def test_a_code_signs_in_once(site: Site) -> None:
     assert again.status == 422 and "used before" in again.text
 
 
+async def test_a_fresh_link_signs_in_as_the_token_that_asked_for_it_and_once(site: Site) -> None:
+    token = await site.token_for(Role.VIEWER)
+    made = await site.client.post("/api/v1/sign-in-links", headers={"Authorization": f"Bearer {token}"})
+    link = await made.json()
+    assert made.status == 201 and made.headers["Cache-Control"] == "no-store" and token not in link["url"]
+    path = link["url"].removeprefix(str(site.client.make_url("/")).rstrip("/"))
+    assert (await site.get(path)).location == "/"
+    assert "viewer" in (await site.get("/")).text and (await site.get("/operations/tokens")).status == 403
+    assert (await site.get(path)).status == 422
+
+
+async def test_a_token_that_may_only_push_gets_no_link(site: Site) -> None:
+    token = await site.token_for(Role.INGEST)
+    refused = await site.client.post("/api/v1/sign-in-links", headers={"Authorization": f"Bearer {token}"})
+    assert refused.status == 403
+    assert (await site.client.post("/api/v1/sign-in-links")).status == 401
+
+
 async def test_a_code_that_is_fetched_ahead_or_linked_from_elsewhere_waits_for_a_click(site: Site) -> None:
     path = site.console.sign_in_path(site.admin_token)
     for header in ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Purpose": "prefetch"}):

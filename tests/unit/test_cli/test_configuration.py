@@ -189,6 +189,12 @@ def test_a_new_token_is_alone_on_standard_output(run: Run, gateway: StubGateway)
     assert gateway.last.json() == {"name": "switch", "role": "ingest", "tenant": "acme", "expires_in": 90 * 86_400}
 
 
+def test_a_sign_in_link_is_alone_on_standard_output(run: Run, gateway: StubGateway) -> None:
+    gateway.on("POST", "/api/v1/sign-in-links", 201, {"url": "http://127.0.0.1/sign-in?code=c", "expires_at": "x"})
+    result = run("token", "sign-in-link")
+    assert result.stdout == "http://127.0.0.1/sign-in?code=c\n" and "once" in result.stderr
+
+
 @pytest.mark.parametrize(("verb", "state"), [("open", "open"), ("deny", "denied")])
 def test_a_port_is_decided_by_its_number(run: Run, gateway: StubGateway, verb: str, state: str) -> None:
     gateway.on("POST", "/api/v1/ports", 201, {"id": PORT_ID, "port": 8443, "state": state})
