@@ -33,6 +33,8 @@ from gateway.model import (
 from gateway.store import audit
 from gateway.store import config_statements as sql
 from gateway.store.audit import AuditEntry
+from gateway.store.fence import check_fence
+from gateway.store.log import Fence
 from gateway.store.secrets import SecretBox
 from gateway.store.session import BROKEN, REFUSED
 
@@ -65,11 +67,16 @@ class Configuration:
 
 
 class ConfigStore:
-    """Reads the whole configuration, and writes changes to it, each in one transaction with its audit."""
+    """Reads the whole configuration, and writes changes to it, each in one transaction with its audit.
 
-    def __init__(self, pool: Pool, box: SecretBox) -> None:
+    Changes pass the fence: whoever owns the shards has the configuration in memory, and must be the one who changes it.
+    `fence` None: for one who is alone with the database.
+    """
+
+    def __init__(self, pool: Pool, box: SecretBox, *, fence: Fence | None = None) -> None:
         self._pool = pool
         self._box = box
+        self._fence = fence
 
     async def load(self) -> Configuration:
         """Everything, as of one moment. Raises `Unavailable`."""
@@ -94,7 +101,7 @@ class ConfigStore:
 
         Raises `Unavailable` where the database is away, `Outrun` where another process was faster.
         """
-        async with self._transaction() as connection:
+        async with self._writing() as connection:
             yield Change(connection, self._box)
 
     async def audit(self, *, tenant_id: int | None, before_id: str | None, limit: int) -> Sequence[AuditEntry]:
@@ -109,7 +116,7 @@ class ConfigStore:
 
     async def save_failing_since(self, webhook_id: str, since: datetime | None) -> None:
         """None: it works again. Beside the webhook's own changes, so neither is in the other's way."""
-        async with self._transaction() as connection:
+        async with self._writing() as connection:
             await connection.execute(sql.SAVE_FAILING_SINCE, webhook_id, since)
 
     async def forget_deliveries(self) -> None:
@@ -119,9 +126,16 @@ class ConfigStore:
         for webhook_id in orphans:
             more = True
             while more:
-                async with self._transaction() as connection:
+                async with self._writing() as connection:
                     done = await connection.execute(sql.FORGET_DELIVERIES, webhook_id, FORGET_BATCH)
                 more = done == f"DELETE {FORGET_BATCH}"
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Connection]:
+        async with self._transaction() as connection:
+            if self._fence is not None:
+                await check_fence(connection, self._fence)
+            yield connection
 
     @asynccontextmanager
     async def _transaction(

@@ -15,7 +15,8 @@ import structlog
 from gateway.clock import Clock
 from gateway.errors import Fenced, Unavailable
 from gateway.log import OutcomeUnknown
-from gateway.store.log import ANY_LOG, Fence
+from gateway.store.fence import ANY_WRITER
+from gateway.store.log import Fence
 from gateway.store.session import Connect, Session
 
 LEASE_S = 10.0
@@ -117,7 +118,7 @@ class Ownership:
         return str(min(row["watermark"] for row in rows))
 
     async def _end_connections(self) -> None:
-        while await self._session.fetch(_END_CONNECTIONS, ANY_LOG):  # noqa: ASYNC110
+        while await self._session.fetch(_END_CONNECTIONS, ANY_WRITER):  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # they end by themselves now; nothing tells when
 
     async def renew(self, watermark: str) -> None:

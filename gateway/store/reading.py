@@ -1,7 +1,7 @@
 """How the read side asks PostgreSQL: short transactions with a hard time limit, and errors in our words.
 
 Invariant: no question holds a connection, or the server, longer than its limit, and none of them waits behind the
-pipeline's own connections: reads have a pool of their own.
+pipeline's own connections: reads have a pool of their own. What writes passes the fence first.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from gateway.errors import Problem, Unavailable
+from gateway.store.fence import check_fence
+from gateway.store.log import Fence
 from gateway.store.session import BROKEN, REFUSED
 
 ACQUIRE_TIMEOUT_S = 5.0
@@ -33,10 +35,16 @@ SELECT set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 
 
 
 class Database:
-    """A pool, asked in transactions. Safe for concurrent use from one event loop."""
+    """A pool, asked in transactions. Safe for concurrent use from one event loop.
 
-    def __init__(self, pool: Pool, *, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> None:
+    `fence` None: for one who is alone with the database.
+    """
+
+    def __init__(
+        self, pool: Pool, *, fence: Fence | None = None, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+    ) -> None:
         self._pool = pool
+        self._fence = fence
         self._statement_timeout_s = statement_timeout_s
 
     @asynccontextmanager
@@ -47,8 +55,13 @@ class Database:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Connection]:
-        """One transaction: committed when the block ends, undone when it raises."""
+        """One transaction: committed when the block ends, undone when it raises.
+
+        Raises `Unavailable`, and changes nothing, where this process does not own the shards any more.
+        """
         async with self._transaction(readonly=False, isolation="read_committed") as connection:
+            if self._fence is not None:
+                await check_fence(connection, self._fence)
             yield connection
 
     @asynccontextmanager
