@@ -1,4 +1,4 @@
-"""`gateway replay`: deliver one event again, or a range of a webhook's, and watch it happen."""
+"""`gateway replay`: deliver one event again, or what a period and a filter find, and watch it happen."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ COLUMNS = (
 )
 @click.option("--to", type=Moment(), help="Events accepted before: likewise. [now]")
 @click.option("--only", type=click.Choice(["failed", "all"]), default=None, help="Which of a range. [failed]")
+@click.option("--type", "type_", help="Of a range: only events of this type, e.g. call.ended.")
+@click.option("--outcome", type=click.Choice(["success", "failure"]), help="Of a range: with such an attempt.")
+@click.option("--status", help="Of a range: with an attempt that was answered so: 503, or 5xx.")
+@click.option("--call", help="Of a range: only this call's.")
+@click.option("--account", help="Of a range: only this account's.")
+@click.option("--attempted", is_flag=True, help="The range is of attempts, as in `gateway logs`, not of accepting.")
+@click.option("--tenant", help="Whose, where neither the token nor a webhook says so.")
 @click.option("--no-wait", is_flag=True, help="Start it, and do not watch.")
 @connected
 def command(
@@ -42,6 +49,13 @@ def command(
     from_: str | None,
     to: str | None,
     only: str | None,
+    type_: str | None,
+    outcome: str | None,
+    status: str | None,
+    call: str | None,
+    account: str | None,
+    attempted: bool,
+    tenant: str | None,
     no_wait: bool,
 ) -> None:
     """Deliver again. A replayed event keeps its id, so that targets can tell.
@@ -50,18 +64,30 @@ def command(
       gateway replay --event 0197…
       gateway replay --webhook crm --from 2h
       gateway replay --webhook crm --from 2026-01-31 --to 2026-02-01 --only all
+      gateway replay --from 1h --attempted --status 5xx --only all
     """
+    asked = {
+        "only": only,
+        "event": type_,
+        "outcome": outcome,
+        "status": status,
+        "call_id": call,
+        "account_id": account,
+        "tenant": tenant,
+        "period_of": "attempts" if attempted else None,
+    }
+    limits = {name: value for name, value in asked.items() if value is not None}
     body: dict[str, str] = {}
     if webhook is not None:
         body["webhook_id"] = resolve(session.client, webhooks.PATH, webhook)
     if event_id is not None:
-        if from_ or to or only:
-            raise click.UsageError("--event is one event: --from, --to and --only go with --webhook alone.")
+        if from_ or to or limits:
+            raise click.UsageError("--event is one event: with it goes --webhook alone, and nothing of a range.")
         body["event_id"] = event_id
-    elif webhook is None or from_ is None:
-        raise click.UsageError("Say --event ID, or --webhook with --from (and --to, --only).")
+    elif from_ is None:
+        raise click.UsageError("Say --event ID, or --from with what else limits the range (--webhook, --status, ...).")
     else:
-        body |= {"from": from_, "to": to or _now(), "only": only or "failed"}
+        body |= {"from": from_, "to": to or _now(), "only": "failed"} | limits
     replay = session.client.post(PATH, body).item()
     if not no_wait:
         replay = _watch(session.client, replay)
@@ -111,8 +137,9 @@ def _watch(client: Client, replay: Item) -> Item:
 
 
 def _progress(replay: Item) -> str:
-    total = replay.get("total")
-    return f"{replay.get('done', 0)} of {'?' if total is None else total} delivered"
+    total, skipped = replay.get("total"), replay.get("skipped", 0)
+    left_alone = f", {skipped} left alone: on their way already" if skipped else ""
+    return f"{replay.get('done', 0) - skipped} of {'?' if total is None else total} delivered{left_alone}"
 
 
 def _now() -> str:

@@ -25,8 +25,6 @@ from gateway.store.session import Connect, Session
 
 IDEMPOTENCY_TTL = timedelta(days=3)
 READ_TIMEOUT_S = 30.0
-ANY_LOG = "gateway % log"
-"""What the connections of all processes' logs are called (as a pattern): whoever becomes the owner ends them."""
 
 
 @dataclass(frozen=True, slots=True)

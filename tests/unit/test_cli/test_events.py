@@ -199,6 +199,17 @@ def test_one_event_is_replayed_by_its_id(run: Run, gateway: StubGateway) -> None
     assert gateway.last.json() == {"event_id": "e1"}
 
 
+def test_what_the_log_shows_is_replayed_by_the_same_filter(run: Run, gateway: StubGateway) -> None:
+    done = {"id": "r", "state": "done", "done": 3, "skipped": 1, "total": 3}
+    gateway.on("POST", "/api/v1/replays", 202, done)
+    result = run("replay", "--from", "2026-01-30", "--to", "2026-01-31", "--attempted", "--status", "5xx", "--call", "7")
+    assert result.stdout == "r  done  2 of 3 delivered, 1 left alone: on their way already\n"
+    assert gateway.last.json() == {
+        "from": "2026-01-30", "to": "2026-01-31", "only": "failed",
+        "status": "5xx", "call_id": "7", "period_of": "attempts",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("arguments", [(), ("--webhook", WEBHOOK_ID), ("--event", "e", "--only", "all")])
 def test_a_replay_of_nothing_in_particular_is_wrong_usage(run: Run, arguments: tuple[str, ...]) -> None:
     assert run("replay", *arguments).exit_code == 2
