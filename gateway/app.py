@@ -64,6 +64,7 @@ from gateway.store.pulse import Pulse
 from gateway.store.reading import Database
 from gateway.store.rejected import RejectedStore
 from gateway.store.replays import ReplayStore
+from gateway.store.reseal import reseal
 from gateway.store.safety import check_server
 from gateway.store.secrets import SecretBox
 from gateway.store.timeline import Timeline
@@ -155,7 +156,12 @@ async def _gateway(
         transport = Http1Transport(resolver)
         stack.push_async_callback(transport.close)
         tokens = TokenBook()
+<<<<<<< ours
         config = ConfigStore(pool, box, fence=ownership.fence)
+=======
+        await reseal(database, box)
+        config = ConfigStore(pool, box)
+>>>>>>> theirs
         registry = Registry(config, policy=policy, tokens=tokens, ids=ids)
         recorder = Recorder(log_store, gate=gate, metrics=metrics)
         loader = Loader(log_store, clock=clock)

@@ -86,6 +86,14 @@ class SecretBox:
                 f"the key file {path} holds no key: put it back from a backup, or set {SETTING} to the key that it held"
             ) from None
 
+    @property
+    def has_older_keys(self) -> bool:
+        return len(self._ciphers) > 1
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Was it sealed with the newest key?"""
+        return sealed[:HEADER_BYTES] == VERSION + self._current
+
     def seal(self, plain: bytes, *, row: str) -> bytes:
         """Version, key id, nonce, cipher text and tag, in one piece."""
         header = VERSION + self._current
