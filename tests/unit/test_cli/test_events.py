@@ -202,7 +202,9 @@ def test_one_event_is_replayed_by_its_id(run: Run, gateway: StubGateway) -> None
 def test_what_the_log_shows_is_replayed_by_the_same_filter(run: Run, gateway: StubGateway) -> None:
     done = {"id": "r", "state": "done", "done": 3, "skipped": 1, "total": 3}
     gateway.on("POST", "/api/v1/replays", 202, done)
-    result = run("replay", "--from", "2026-01-30", "--to", "2026-01-31", "--attempted", "--status", "5xx", "--call", "7")
+    result = run(
+        "replay", "--from", "2026-01-30", "--to", "2026-01-31", "--attempted", "--status", "5xx", "--call", "7"
+    )
     assert result.stdout == "r  done  2 of 3 delivered, 1 left alone: on their way already\n"
     assert gateway.last.json() == {
         "from": "2026-01-30", "to": "2026-01-31", "only": "failed",
