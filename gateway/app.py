@@ -156,12 +156,8 @@ async def _gateway(
         transport = Http1Transport(resolver)
         stack.push_async_callback(transport.close)
         tokens = TokenBook()
-<<<<<<< ours
-        config = ConfigStore(pool, box, fence=ownership.fence)
-=======
         await reseal(database, box)
-        config = ConfigStore(pool, box)
->>>>>>> theirs
+        config = ConfigStore(pool, box, fence=ownership.fence)
         registry = Registry(config, policy=policy, tokens=tokens, ids=ids)
         recorder = Recorder(log_store, gate=gate, metrics=metrics)
         loader = Loader(log_store, clock=clock)
