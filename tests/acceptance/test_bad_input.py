@@ -398,6 +398,18 @@ async def test_a_body_that_ends_early_leaves_nothing_behind(
     assert not [request for request in target.at(PATH) if b"666" in request.body]
 
 
+@pytest.mark.parametrize("path", ["/v1/events", "/api/v1/webhooks", "/metrics", "/nowhere"])
+@pytest.mark.parametrize("expected", ["tea", "t\xe9\xe8"])
+async def test_an_expectation_that_nobody_knows_is_417(gateway: Gateway, path: str, expected: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: {expected}\r\n\r\n"
+    writer.write(head.encode("latin-1"))
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 417 ") and b"application/problem+json" in answer
+    assert expected.encode("latin-1") not in answer
+
+
 @pytest.mark.parametrize(
     "head",
     [
