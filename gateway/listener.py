@@ -72,9 +72,10 @@ class Listener:
             except OSError as error:
                 await self._site.stop()
                 if error.errno != errno.EADDRINUSE or attempt == BIND_ATTEMPTS - 1:
+                    taken = error.errno == errno.EADDRINUSE
+                    why = "it is in use. Is another gateway running there?" if taken else f"{error.strerror or error}."
                     raise GatewayError(
-                        f"Cannot listen on {self._host} port {self._port} (GATEWAY_HOST, GATEWAY_PORT):"
-                        f" {error.strerror}. Is another gateway running there?"
+                        f"Cannot listen on {self._host} port {self._port} (GATEWAY_HOST, GATEWAY_PORT): {why}"
                     ) from error
             await asyncio.sleep(BIND_PAUSE_S)
 

@@ -79,6 +79,8 @@ def postgresql_url(url: str) -> str:
     split = urlsplit(url)
     if split.scheme not in ("postgresql", "postgres") or not (split.netloc or split.query):
         raise ValueError("not a PostgreSQL URL")
+    for server in split.netloc.rpartition("@")[2].split(","):  # libpq takes several
+        _ = urlsplit(f"//{server}").port  # raises ValueError where it is none
     return url
 
 

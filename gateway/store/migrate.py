@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -109,4 +110,5 @@ async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
             dsn, timeout=CONNECT_TIMEOUT_S, server_settings={"application_name": "gateway migrate"}
         )
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unavailable(f"the database cannot be reached: {str(error) or type(error).__name__}") from error
+        named = " (GATEWAY_DATABASE_URL)" if urlsplit(dsn).netloc else ""  # the embedded one has no setting to mend
+        raise Unavailable(f"the database cannot be reached{named}: {str(error) or type(error).__name__}") from error

@@ -53,7 +53,7 @@ async def test_an_upgrade_that_fails_leaves_the_database_as_it_was(empty_databas
 
 
 async def test_a_database_that_is_away_is_unavailable(unused_tcp_port: int) -> None:
-    with pytest.raises(Unavailable, match="cannot be reached"):
+    with pytest.raises(Unavailable, match=r"cannot be reached \(GATEWAY_DATABASE_URL\): "):
         await migrate.current(f"postgresql://nobody@127.0.0.1:{unused_tcp_port}/none")
 
 

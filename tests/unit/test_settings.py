@@ -91,7 +91,13 @@ def test_a_wrong_value_is_one_line_with_variable_value_and_what_is_allowed(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SECRET_KEY", "short-secret"), ("ADMIN_TOKEN", "has a space"), ("DATABASE_URL", "mysql://u:pass@host/db")],
+    [
+        ("SECRET_KEY", "short-secret"),
+        ("ADMIN_TOKEN", "has a space"),
+        ("DATABASE_URL", "mysql://u:pass@host/db"),
+        ("DATABASE_URL", "postgresql://u:pass@host:port/db"),
+        ("DATABASE_URL", "postgresql://u:pass@one:5432,two:99999/db"),
+    ],
 )
 def test_a_wrong_secret_is_named_but_never_shown(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"GATEWAY_{name}", value)
