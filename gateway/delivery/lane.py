@@ -9,12 +9,12 @@ up another.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from gateway.delivery.backlog import Backlog
 from gateway.delivery.breaker import BreakerState
 from gateway.delivery.delivery import Delivery
+from gateway.delivery.lane_alarm import LaneAlarm
 from gateway.delivery.lane_equipment import LaneEquipment
 from gateway.delivery.lane_flights import LaneFlights
 from gateway.delivery.lane_queue import LaneQueue
@@ -38,14 +38,14 @@ class Lane:
         self.target = LaneTarget(webhook.id, surroundings.clock)
         self.backlog = Backlog(surroundings.limits)
         self.queue = LaneQueue(surroundings.budget, surroundings.limits)
-        self.supply = LaneSupply(webhook.id, self.backlog, surroundings.budget, surroundings.limits)
         self.rows = LaneRows(webhook, self.backlog, surroundings)
+        self.supply = LaneSupply(webhook.id, self.backlog, surroundings, self.rows.wait_is_over)
         self._around = surroundings
         self._flights = LaneFlights(surroundings, self._landed)
         self._flying = self._flights.flying
         self._equipment = LaneEquipment(surroundings, self._flying.keys)
-        self._return = LaneReturn(self.queue, surroundings.limits)
-        self._wake: asyncio.TimerHandle | None = None
+        self._return = LaneReturn(self.queue, self.backlog, surroundings.limits)
+        self._alarm = LaneAlarm(self._woken)
         self._is_active = False
         self._closed = False
         self._equip()
@@ -71,7 +71,7 @@ class Lane:
 
     def resume(self, due: Due, event: Event) -> None:
         """Take back a stored delivery whose time has come, unless what it was chosen by has changed meanwhile."""
-        if self._closed or not may_come(due, self.backlog, self._around.clock.now()):
+        if self._closed or not may_come(due, self.backlog, self.rows.wait_is_over):
             self.backlog.pass_over(due.row)
             return
         delivery = Delivery.stored_as(due.row, event)
@@ -99,8 +99,13 @@ class Lane:
 
     def _equip(self) -> None:
         self._is_active = self._equipment.fit(self.webhook)
+        self._tell_patience()
         if not self._is_active:
             self.backlog.spill()
+
+    def _tell_patience(self) -> None:
+        can_try = self._is_active and self.target.breaker.state is BreakerState.CLOSED
+        self.rows.patience.tells(can_try, self._around.clock.now())
 
     def close(self) -> None:
         """The webhook is deleted: nothing of it is owed any more."""
@@ -112,8 +117,7 @@ class Lane:
 
     async def aclose(self) -> None:
         """Close the connections; attempts under way end as abandoned."""
-        if self._wake is not None:
-            self._wake.cancel()
+        self._alarm.cancel()
         await self._equipment.aclose()
 
     # --- what goes out -----------------------------------------------------------------------------------------
@@ -136,7 +140,7 @@ class Lane:
             now = self._around.clock.monotonic_s()
             if not self.target.breaker.room(now, len(self._flying)):
                 if not self._flying:  # else the end of what is in flight looks here again
-                    self._wake_in(self.target.breaker.probe_at - now)
+                    self._alarm.wake_in(self.target.breaker.probe_at - now)
                 return None
         # Fresh events go first, and keep half of the concurrency to themselves: a returning target is not
         # stampeded by everything that failed while it was away.
@@ -144,21 +148,11 @@ class Lane:
             return None
         rate = self._equipment.rate
         if rate is not None and (wait_s := rate.wait_s(self._around.clock.monotonic_s())) > 0:
-            self._wake_in(wait_s)
+            self._alarm.wake_in(wait_s)
             return None
         return queue.popleft()
 
-    def _wake_in(self, wait_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        at = loop.time() + max(wait_s, 0.001)
-        if self._wake is not None:
-            if self._wake.when() <= at:
-                return
-            self._wake.cancel()
-        self._wake = loop.call_at(at, self._woken)
-
     def _woken(self) -> None:
-        self._wake = None
         self._around.nudge()
         self.pump()
 
@@ -169,6 +163,8 @@ class Lane:
         if outcome.ok:
             if is_in_force:
                 self.target.succeeded()
+                if self.rows.patience.is_interrupted:
+                    self._tell_patience()
             self.rows.succeed(delivery, record, is_last=not self.queue.has_followers(delivery))
             self.queue.succeeded(delivery)
         else:
@@ -182,6 +178,7 @@ class Lane:
         if says_gone(outcome) and not self._closed:
             self._is_active = False  # it is about to be paused: nothing more is sent there meanwhile
             self._around.gone(self.webhook.id)
+        self._tell_patience()
 
     def _fail(self, delivery: Delivery, record: AttemptRecord, outcome: Outcome) -> None:
         followers = self.queue.failed(delivery)
@@ -228,21 +225,11 @@ class Lane:
 
     def begin_return(self) -> bool:
         """Stop storing what is new, so that the store can tell what is left; `end_return` must follow."""
-        if self._closed or not self._is_active or self._return.is_under_way or not self.backlog.spilling:
-            return False
-        self._return.begin()
-        self.backlog.begin_return()
-        return True
+        return not self._closed and self._is_active and self._return.begin()
 
     def end_return(self, left: Sequence[tuple[str, str | None]] | None) -> None:
         """Direct again if few enough rows are left; None: it could not be told. Nothing where it was broken off."""
-        if not self._return.is_under_way:
-            return
-        if left is None or not self._is_active:
-            self.backlog.spill()
-        else:
-            self.backlog.end_return(left)
-        for delivery in self._return.end():
+        for delivery in self._return.end(left if self._is_active else None):
             self.offer(delivery)
 
     def _hold_aside(self, delivery: Delivery) -> None:

@@ -6,6 +6,9 @@ counted in the queue's bytes, and bounded: a return for which too much would be 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from gateway.delivery.backlog import Backlog
 from gateway.delivery.delivery import Delivery
 from gateway.delivery.lane_queue import LaneQueue
 from gateway.delivery.limits import Limits
@@ -14,8 +17,9 @@ from gateway.delivery.limits import Limits
 class LaneReturn:
     """Owned by one lane."""
 
-    def __init__(self, queue: LaneQueue, limits: Limits) -> None:
+    def __init__(self, queue: LaneQueue, backlog: Backlog, limits: Limits) -> None:
         self._queue = queue
+        self._backlog = backlog
         self._limits = limits
         self.aside: list[Delivery] | None = None
         """None while no return is under way."""
@@ -24,8 +28,13 @@ class LaneReturn:
     def is_under_way(self) -> bool:
         return self.aside is not None
 
-    def begin(self) -> None:
+    def begin(self) -> bool:
+        """Have rows noted again and hold what is new aside; False where there is no way back to go."""
+        if self.is_under_way or not self._backlog.spilling:
+            return False
         self.aside = []
+        self._backlog.begin_return()
+        return True
 
     def hold(self, delivery: Delivery) -> bool:
         """Hold it aside; False where there is no room for that."""
@@ -36,9 +45,15 @@ class LaneReturn:
         self.aside.append(delivery)
         return True
 
-    def end(self) -> list[Delivery]:
-        """What was held, to be offered again."""
-        held, self.aside = self.aside or [], None
+    def end(self, left: Sequence[tuple[str, str | None]] | None) -> list[Delivery]:
+        """What was held, to be offered again: to a direct lane if few enough rows are `left`, None: it is not known."""
+        if self.aside is None:
+            return []  # broken off
+        if left is None:
+            self._backlog.spill()
+        else:
+            self._backlog.end_return(left)
+        held, self.aside = self.aside, None
         for delivery in held:
             self._queue.discount(delivery)
         return held

@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.delivery.backlog import Backlog
 from gateway.delivery.delivery import Delivery
+from gateway.delivery.patience import Patience
 from gateway.delivery.recorder import Entry
 from gateway.delivery.surroundings import Surroundings
 from gateway.delivery.verdict import Verdict
-from gateway.log import AttemptRecord
+from gateway.log import AttemptRecord, DeliveryRow
 from gateway.model import DeliveryState, Webhook
 
 
@@ -23,6 +24,7 @@ class LaneRows:
 
     def __init__(self, webhook: Webhook, backlog: Backlog, surroundings: Surroundings) -> None:
         self.webhook = webhook
+        self.patience = Patience(surroundings.clock.now())
         self._backlog = backlog
         self._around = surroundings
 
@@ -80,6 +82,13 @@ class LaneRows:
         wait_s = self.webhook.order_wait_s
         if delivery.wait_until is None and delivery.call_key is not None and wait_s is not None:
             delivery.wait_until = datetime.fromtimestamp(now_s, UTC) + timedelta(seconds=wait_s)
+
+    def wait_is_over(self, row: DeliveryRow) -> bool:
+        """Has it waited long enough, not counted when the earlier ones could not be tried?"""
+        now = self._around.clock.now()
+        return row.wait_until is not None and self.patience.is_over(
+            row.wait_until, self.webhook.order_wait_s or 0.0, now
+        )
 
     def _written(self, delivery: Delivery) -> None:
         self._backlog.written(delivery)

@@ -8,15 +8,14 @@ Invariant: what one load reads is bounded, whatever waits in the store.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from gateway.delivery.backlog import Backlog
-from gateway.delivery.budget import Budget
-from gateway.delivery.limits import Limits
-from gateway.log import BEGINNING, EARLIER_MOST, Due, Page, Place
+from gateway.delivery.surroundings import Surroundings
+from gateway.log import BEGINNING, EARLIER_MOST, DeliveryRow, Due, Page, Place
 from gateway.model import DeliveryState
 
 AHEAD_LEAST = 64
@@ -25,6 +24,9 @@ PAGE_LEAST = 64
 SWEEP_EVERY_S = 1.0
 STEP_BACK = timedelta(seconds=10)
 """How long before its rows are seen a replay may have dated them."""
+
+WaitIsOver = Callable[[DeliveryRow], bool]
+"""Has this one waited for the earlier ones of its call for as long as it must?"""
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -48,13 +50,14 @@ class Scan:
 class LaneSupply:
     """Owned by one lane; the loader does what it says. `now` is monotonic, times of rows are the wall clock's."""
 
-    def __init__(self, webhook_id: str, backlog: Backlog, budget: Budget, limits: Limits) -> None:
+    def __init__(self, webhook_id: str, backlog: Backlog, surroundings: Surroundings, wait_is_over: WaitIsOver) -> None:
         self.ahead = 0
         """How many fresh ones it reads ahead of the target."""
         self._webhook_id = webhook_id
         self._backlog = backlog
-        self._budget = budget
-        self._limits = limits
+        self._budget = surroundings.budget
+        self._limits = surroundings.limits
+        self._wait_is_over = wait_is_over
         self._tails = [Scan(DeliveryState.QUEUED), Scan(DeliveryState.RETRYING)]
         self._sweeps = [Scan(DeliveryState.QUEUED, sweeps=True), Scan(DeliveryState.RETRYING, sweeps=True)]
 
@@ -73,7 +76,7 @@ class LaneSupply:
 
     def load(self, room: Room, now: float, wall: datetime) -> Load:
         """What to read now, for which there is room."""
-        load = Load(room, self._backlog)
+        load = Load(room, self._backlog, self._wait_is_over)
         load.calls = [(self._webhook_id, call_key) for call_key in self._backlog.take_passed(room.fresh)]
         for scan in [*self._tails, *self._sweeps]:
             rows = load.room[scan.state]
@@ -109,14 +112,15 @@ class LaneSupply:
 class Load:
     """What one lane reads in one round, and how much of it there is room for yet."""
 
-    def __init__(self, room: Room, backlog: Backlog) -> None:
+    def __init__(self, room: Room, backlog: Backlog, wait_is_over: WaitIsOver) -> None:
         self.room = {DeliveryState.QUEUED: room.fresh, DeliveryState.RETRYING: room.retries}
         self.pages: list[tuple[Scan, Page]] = []
         self.calls: list[tuple[str, str]] = []
         self._backlog = backlog
+        self._wait_is_over = wait_is_over
         self._coming: set[str] = set()
 
-    def choose(self, scan: Scan, page: Page, found: Sequence[Due], wall: datetime) -> list[Due]:
+    def choose(self, scan: Scan, page: Page, found: Sequence[Due]) -> list[Due]:
         """What of a page may come; the scan goes on after the last one that was looked at."""
         chosen = []
         looked_at = 0
@@ -124,7 +128,7 @@ class Load:
             if not self.room[scan.state]:
                 break
             looked_at += 1
-            if self.takes(due, wall):
+            if self.takes(due):
                 chosen.append(due)
         if looked_at:
             row = found[looked_at - 1].row
@@ -136,12 +140,12 @@ class Load:
             scan.after = BEGINNING
         return chosen
 
-    def takes(self, due: Due, wall: datetime) -> bool:
+    def takes(self, due: Due) -> bool:
         """May this one come, and is there room for it? What may not is asked for again when that may have changed."""
         row = due.row
         if row.event_id in self._coming:
             return False
-        if not self.room[row.state] or not may_come(due, self._backlog, wall, coming=self._coming):
+        if not self.room[row.state] or not may_come(due, self._backlog, self._wait_is_over, coming=self._coming):
             self._backlog.pass_over(row)
             return False
         self.room[row.state] -= 1
@@ -149,7 +153,7 @@ class Load:
         return True
 
 
-def may_come(due: Due, backlog: Backlog, wall: datetime, *, coming: Collection[str] = ()) -> bool:
+def may_come(due: Due, backlog: Backlog, wait_is_over: WaitIsOver, *, coming: Collection[str] = ()) -> bool:
     """Is there nothing before it, or only what it may wait behind in memory, or what it has waited for long enough?
 
     `coming` are those that will be in memory before it.
@@ -161,7 +165,7 @@ def may_come(due: Due, backlog: Backlog, wall: datetime, *, coming: Collection[s
         # Not behind a retry, which may fail again; nor where there may be more before it than was told.
         return len(held) < EARLIER_MOST and all(backlog.is_fresh(each) for each in held)
     # One that is held goes first, and nothing here could tell whom else of its call this one would overtake.
-    return not held and due.row.wait_until is not None and due.row.wait_until <= wall
+    return not held and wait_is_over(due.row)
 
 
 def overtaken(due: Due, backlog: Backlog) -> str | None:

@@ -96,20 +96,19 @@ class Loader:
         return loads
 
     async def _load(self, loads: Sequence[tuple[Lane, Load]]) -> None:
-        now = self._clock.now()
         pages = [page for _, load in loads for _, page in load.pages]
         calls = [call for _, load in loads for call in load.calls]
-        found, found_of_calls = await self._log.load_due(pages, calls, now)
+        found, found_of_calls = await self._log.load_due(pages, calls, self._clock.now())
         chosen: list[tuple[Lane, Due]] = []
         of_webhook = {lane.webhook.id: (lane, load) for lane, load in loads}
         for due in found_of_calls:
             lane, load = of_webhook[due.row.webhook_id]
-            if load.takes(due, now):
+            if load.takes(due):
                 chosen.append((lane, due))
         answers = iter(found)
         for lane, load in loads:
             for scan, page in load.pages:
-                chosen += [(lane, due) for due in load.choose(scan, page, next(answers), now)]
+                chosen += [(lane, due) for due in load.choose(scan, page, next(answers))]
         if chosen:
             events = await self._log.read_events([due.row.event_id for _, due in chosen])
             for lane, due in chosen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -79,6 +80,26 @@ async def test_what_was_held_longer_than_the_wait_for_order_is_still_in_order_an
         rig.end(created)
         await rig.starts(ended)
         assert rig.transport.under_way[0].header("webhook-overtook") == ""
+
+
+async def test_after_a_long_pause_a_call_waits_for_the_retry_of_its_first_event_as_it_did_before() -> None:
+    """The incident: the wait ran on during the pause, and after it everything overtook what failed once."""
+    hook = webhook(order_wait_s=30.0, retry_schedule_s=(20.0, 20.0))
+    async with running(hook) as rig:
+        rig.engine.webhook_changed(replace(hook, state=WebhookState.PAUSED))
+        created, ended = rig.accept("1"), rig.accept("1")
+        await rig.recorded()
+        rig.advance(100_000.0)
+        rig.engine.webhook_changed(hook)
+        for wait_s in (25.0, 10.0):
+            await rig.starts(created)
+            rig.fail(created, 400)
+            await rig.recorded()
+            await rig.looked()
+            assert rig.under_way == []
+            rig.advance(wait_s)
+        await rig.starts(ended)
+        assert rig.transport.under_way[0].header("webhook-overtook") == created
 
 
 async def test_a_schedule_that_is_used_up_leaves_a_failed_row_and_lets_the_call_go_on() -> None:
