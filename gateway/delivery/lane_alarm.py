@@ -1,0 +1,34 @@
+"""Wakes a lane when its rate or its breaker allows the next attempt.
+
+Invariant: one timer at most, for the earliest of the times that were asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class LaneAlarm:
+    """Owned by one lane."""
+
+    def __init__(self, woken: Callable[[], None]) -> None:
+        self._woken = woken
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wake_in(self, wait_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(wait_s, 0.001)
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(at, self._rings)
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _rings(self) -> None:
+        self._timer = None
+        self._woken()
