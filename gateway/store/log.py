@@ -25,6 +25,8 @@ from gateway.store.session import Connect, Session
 
 IDEMPOTENCY_TTL = timedelta(days=3)
 READ_TIMEOUT_S = 30.0
+DOUBT_TIMEOUT_S = 3.0
+"""For looking up what became of a write: the intake is shut until that is known, so it waits for no long read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,34 @@ class Fence:
     epoch: int
 
 
+class Reader:
+    """A connection that reads, for callers who take turns."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._turn = asyncio.Lock()
+
+    async def fetch(self, statement: str, *args: Any) -> list[asyncpg.Record]:
+        async with self._turn:
+            try:
+                return await self._session.fetch(statement, *args)
+            except OutcomeUnknown as error:  # a read leaves nothing in doubt
+                raise Unavailable(str(error)) from error
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
 class PostgresLog:
-    """Implements `gateway.log.EventLog`. Appending, recording and reading have a connection each."""
+    """Implements `gateway.log.EventLog`. Appending, recording, reading and what is in doubt have a connection each."""
 
     def __init__(self, dsn: str, *, fence: Fence, write_timeout_s: float, connect: Connect = asyncpg.connect) -> None:
         name = f"gateway {fence.owner} log"
         self._fence = fence
         self._appender = Session(dsn, name=name, timeout_s=write_timeout_s, connect=connect)
         self._recorder = Session(dsn, name=name, timeout_s=write_timeout_s, connect=connect)
-        self._reader = Session(dsn, name=name, timeout_s=READ_TIMEOUT_S, connect=connect)
-        self._reading = asyncio.Lock()
+        self._reader = Reader(Session(dsn, name=name, timeout_s=READ_TIMEOUT_S, connect=connect))
+        self._doubts = Reader(Session(dsn, name=name, timeout_s=DOUBT_TIMEOUT_S, connect=connect))
         self._record_is_undecided = False
 
     async def append(self, batch: Sequence[NewEvent]) -> list[Duplicate | None]:
@@ -81,14 +101,14 @@ class PostgresLog:
 
     async def existing(self, event_ids: Sequence[str]) -> set[str]:
         await self._end_backend(self._appender)
-        rows = await self._read(sql.EXISTING, list(event_ids))
+        rows = await self._doubts.fetch(sql.EXISTING, list(event_ids))
         return {str(row["id"]) for row in rows}
 
     async def _end_backend(self, session: Session) -> None:
         """Make sure that what this session sent last is decided: its server process is gone."""
         session.drop()
         while session.pid is not None:
-            if not await self._read(sql.END_BACKEND, session.pid):
+            if not await self._doubts.fetch(sql.END_BACKEND, session.pid):
                 session.pid = None  # only now: where the question fails, it is asked again
                 return
             await asyncio.sleep(0.02)
@@ -155,8 +175,8 @@ class PostgresLog:
         return str(rows[0]["id"]) if rows else ZERO_ID
 
     async def close(self) -> None:
-        for session in (self._appender, self._recorder, self._reader):
-            await session.close()
+        for each in (self._appender, self._recorder, self._reader, self._doubts):
+            await each.close()
 
     @property
     def _guard(self) -> tuple[str, int]:
@@ -181,11 +201,7 @@ class PostgresLog:
         return rows
 
     async def _read(self, statement: str, *args: Any) -> list[asyncpg.Record]:
-        async with self._reading:
-            try:
-                return await self._reader.fetch(statement, *args)
-            except OutcomeUnknown as error:  # a read leaves nothing in doubt
-                raise Unavailable(str(error)) from error
+        return await self._reader.fetch(statement, *args)
 
 
 def _duplicate(new: NewEvent, first: dict[tuple[int, str | None], tuple[str, bytes]]) -> Duplicate | None:

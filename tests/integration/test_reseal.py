@@ -19,7 +19,7 @@ OLDEST, OLD, NEW = (bytes([number]) * 32 for number in (1, 2, 3))
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
-    async with open_pool(database) as pool:
+    async with open_pool(database, owner="test") as pool:
         yield pool
 
 
