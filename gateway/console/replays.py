@@ -1,6 +1,6 @@
 """Reports → Replays: deliver again what a filter of the log shows, and watch it get done.
 
-Invariant: what is going to be sent is said, with its webhook and its period, before anything is.
+Invariant: what is going to be sent, and how much, is said before anything is; and it is what the log shows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.admin import present
-from gateway.admin.read_schemas import ReplayRangeIn
+from gateway.admin.read_schemas import ReplayEventIn, ReplayRangeIn
 from gateway.admin.replays import ReplayApi
 from gateway.console.log_filter import LogFilter
 from gateway.console.logs import log_filter
@@ -25,8 +25,31 @@ from gateway.store.replays import Replay, ReplayStore
 PATH = "/reports/replays"
 ONE = PATH + "/{id:[0-9a-fA-F-]{36}}"
 LIST_LIMIT = 50
-UNSUITABLE = ("event", "status", "call_id", "account_id", "event_id")
-"""Filters that a replay cannot follow: it is of a webhook and a period."""
+LIMITS = {
+    "event": "Event",
+    "outcome": "Result of an attempt",
+    "status": "Status of an attempt",
+    "call_id": "Call ID",
+    "account_id": "Account ID",
+    "event_id": "Event ID",
+    "tenant": "Customer",
+}
+"""What of the log's filter limits a replay, beside its webhook and its period, and what it is called."""
+BODY = (
+    "webhook_id",
+    "from",
+    "to",
+    "only",
+    "period_of",
+    "event",
+    "outcome",
+    "status",
+    "call_id",
+    "account_id",
+    "tenant",
+)
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
+"""Where a filter has no beginning."""
 
 
 class ReplayPages:
@@ -38,6 +61,7 @@ class ReplayPages:
         return [
             Page(method="GET", path=PATH, handler=self.list),
             Page(method="GET", path=PATH + "/new", handler=self.ask, role=Role.OPERATOR),
+            Page(method="GET", path=PATH + "/count", handler=self.count, role=Role.OPERATOR),
             Page(method="POST", path=PATH, handler=self.start, role=Role.OPERATOR),
             Page(method="GET", path=ONE, handler=self.show),
             Page(method="POST", path=ONE + "/cancel", handler=self.cancel, role=Role.OPERATOR),
@@ -49,27 +73,47 @@ class ReplayPages:
         return visit.page("replays.html", replays=found, webhooks=webhooks)
 
     async def ask(self, visit: Visit) -> web.Response:
+        """What is going to be sent. The number is looked up when the page is there, for it may take seconds."""
         zone, now = Zone.of(visit.request), datetime.now(UTC)
         shown = log_filter(visit, zone, now)
         webhook = visit.registry.webhook(shown.values.get("webhook_id", ""))
         if webhook is not None and not visit.who.sees(webhook.tenant_id):
             webhook = None
+        is_all = shown.values.get("outcome") == "success"
         return visit.page(
             "replay_new.html",
             filter=shown,
+            limits=[(words, shown.values[name]) for name, words in LIMITS.items() if name in shown.values],
+            fields=_fields(shown, now),
             webhook=webhook,
-            webhooks=sorted(visit.registry.webhooks(visit.who.tenant_id), key=lambda each: each.name.casefold()),
-            ignored=[name for name in UNSUITABLE if name in shown.values],
-            begin=shown.begin or datetime(2000, 1, 1, tzinfo=UTC),
+            tenants=[] if webhook is not None or "tenant" in shown.values else visit.tenants,
+            begin=shown.begin or EVER,
             end=shown.end or now,
-            is_all=shown.values.get("outcome") == "success",
+            is_all=is_all,
+            only="all" if is_all else "failed",
             back=back(shown),
         )
 
+    async def count(self, visit: Visit) -> web.Response:
+        """How many deliveries it would be, as a part of the page."""
+        query = visit.request.query
+        body = {name: query[name] for name in BODY if query.get(name)}
+        try:
+            number = await self._replays.count(parse(ReplayRangeIn, body), visit.who)
+        except Problem as problem:
+            if problem.status != 422:
+                raise
+            return visit.page("replay_count.html", number=None, reason=_reason(problem))
+        return visit.page("replay_count.html", number=number, reason=None)
+
     async def start(self, visit: Visit) -> web.Response:
-        form = visit.form
-        body = {name: form.text(name) for name in ("webhook_id", "from", "to", "only")}
-        replay = await self._replays.start(parse(ReplayRangeIn, body), visit.who)
+        body = {name: visit.form.text(name) for name in BODY if name in visit.form}
+        if visit.form.text("event_id"):
+            event = {name: body[name] for name in ("webhook_id",) if name in body}
+            asked = parse(ReplayEventIn, {"event_id": visit.form.text("event_id"), **event})
+            replay = await self._replays.start(asked, visit.who)
+        else:
+            replay = await self._replays.start(parse(ReplayRangeIn, body), visit.who)
         return visit.redirect(f"{PATH}/{replay.id}")
 
     async def show(self, visit: Visit) -> web.Response:
@@ -98,6 +142,17 @@ def share(replay: Replay) -> int:
     if replay.state == "done" or replay.total == 0:
         return 100
     return min(99, 100 * replay.done // replay.total) if replay.total else 0
+
+
+def _fields(shown: LogFilter, now: datetime) -> dict[str, str]:
+    """The filter as the API's words, for attempts: what the log shows is what is replayed."""
+    values = {name: shown.values[name] for name in (*LIMITS, "webhook_id") if name in shown.values}
+    period = {"from": (shown.begin or EVER).isoformat(), "to": (shown.end or now).isoformat()}
+    return values | period | {"period_of": "attempts"}
+
+
+def _reason(problem: Problem) -> str:
+    return problem.errors[0].detail if problem.errors else problem.detail
 
 
 def back(shown: LogFilter) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
 import pytest
 
@@ -194,6 +195,7 @@ async def test_replaying_an_entry_puts_its_delivery_and_shows_how_far_it_is(site
     hook = await site.webhook()
     event = await add_event(site, hook)
     attempt_id = await add_attempt(site, event, hook, status=503)
+    await add_row(site, event, hook, DeliveryState.FAILED)
     went = await site.submit_form(f"/reports/logs/{attempt_id}/replay")
     assert went.status == 303
     page = await site.get(went.location)
@@ -201,16 +203,19 @@ async def test_replaying_an_entry_puts_its_delivery_and_shows_how_far_it_is(site
     assert await site.pool.fetchval("SELECT count(*) FROM deliveries WHERE event_id = $1", event.id) == 1
 
 
-async def test_what_a_filter_shows_is_replayed_after_saying_what_that_is(site: Site) -> None:
+async def test_what_a_filter_shows_is_replayed_after_saying_what_and_how_much(site: Site) -> None:
     await site.sign_in(Role.OPERATOR)
     hook = await site.webhook()
-    event = await add_event(site, hook)
-    await add_row(site, event, hook, DeliveryState.FAILED)
-    asked = await site.get(f"/reports/replays/new?webhook_id={hook.id}&outcome=failure&event=call.created")
-    assert "The other filters (event) do not limit it" in asked.text
-    fields = {name: re.search(rf'name="{name}" value="([^"]+)"', asked.html) for name in ("from", "to")}
-    form = {name: found[1] for name, found in fields.items() if found}
-    went = await site.submit_form("/reports/replays", {**form, "webhook_id": hook.id, "only": "failed"})
+    failed, other = await add_event(site, hook), await add_event(site, hook)
+    for event, status in ((failed, 503), (other, 404)):
+        await add_attempt(site, event, hook, status=status)
+        await add_row(site, event, hook, DeliveryState.FAILED)
+    asked = await site.get("/reports/replays/new?outcome=failure&status=5xx&event=call.created")
+    assert "All to which the events went" in asked.text and "5xx" in asked.text
+    form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]+)"', asked.html)) | {"only": "failed"}
+    counted = await site.get("/reports/replays/count?" + urlencode(form))
+    assert "1 delivery" in counted.text
+    went = await site.submit_form("/reports/replays", form)
     assert went.status == 303 and "0 of 1 deliveries" in (await site.get(went.location)).text
     cancelled = await site.submit_form(f"{went.location}/cancel")
     assert cancelled.status == 303 and "Cancelled" in (await site.get(went.location)).text
