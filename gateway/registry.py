@@ -204,6 +204,11 @@ class Registry(View):
             await edit.save_webhook(with_access(webhook, edit.state))
         return self._state.webhooks[webhook.id]
 
+    def checked_webhook(self, webhook: Webhook) -> Webhook:
+        """As it could be saved, with its access as it is now. Problem 422 where it could not."""
+        check_url(webhook.url, self._policy)
+        return with_access(webhook, self._state)
+
     async def change_webhook(self, webhook_id: str, changes: WebhookChanges, *, by: str) -> Webhook:
         """As it was saved. A resumed one whose port is not open is `blocked`; a reason ends with its state."""
         async with self._edit(by) as edit:

@@ -149,8 +149,12 @@ class WebhookApi:
         return json_response(self._shown(saved), status=201, headers={"Location": f"{PATH}/{saved.id}"})
 
     async def add(self, body: WebhookIn, who: Principal) -> Webhook:
+        return await self._registry.add_webhook(await self.draft(body, who), by=who.actor)
+
+    async def draft(self, body: WebhookIn, who: Principal) -> Webhook:
+        """A new webhook, not saved."""
         tenant = await tenant_for(self._registry, who, body.tenant)
-        webhook = Webhook(
+        return Webhook(
             id=self._registry.new_id(),
             tenant_id=tenant.id,
             name=body.name or "",
@@ -167,7 +171,6 @@ class WebhookApi:
             retry_schedule_s=_schedule(body),
             order_wait_s=body.order_wait_s,
         )
-        return await self._registry.add_webhook(webhook, by=who.actor)
 
     async def show(self, request: web.Request) -> web.Response:
         return json_response(self._shown(self._one(request, principal(request))))

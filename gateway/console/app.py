@@ -35,6 +35,7 @@ from gateway.console.sign_in import SignIn
 from gateway.console.sign_in_links import SignInLinkApi, sign_in_path
 from gateway.console.tokens import TokenPages
 from gateway.console.visit import Page
+from gateway.console.webhook_trial import WebhookTrial
 from gateway.console.webhooks import WebhookPages
 from gateway.egress.policy import EgressPolicy
 from gateway.ingress.tokens import TokenBook
@@ -62,6 +63,7 @@ class Console:
         replays = ReplayApi(
             parts.replays, parts.registry, nudge=lambda ids: parts.stored_elsewhere(list(ids)), wake=parts.replayer.wake
         )
+        webhooks = WebhookApi(parts.registry, send_test=test_sender(parts.trial), attempt_model=None, lanes=parts.lanes)
         self._pages: list[Page] = [
             *OverviewPages(figures).pages(),
             *EventPages().pages(),
@@ -78,7 +80,8 @@ class Console:
             *AuditPages(parts.config).pages(),
             *WebhookPages(
                 parts.registry,
-                WebhookApi(parts.registry, send_test=test_sender(parts.trial), attempt_model=None, lanes=parts.lanes),
+                webhooks,
+                trial=WebhookTrial(parts.registry, webhooks, parts.trial, policy),
                 attempts=parts.attempts,
                 figures=figures,
                 lanes=parts.lanes,

@@ -70,6 +70,12 @@ def as_data(form: Form) -> dict[str, Any]:
     return data
 
 
+def as_new(form: Form) -> dict[str, Any]:
+    """The same of a webhook that is not saved yet: it has a customer, where there is a choice."""
+    tenant = form.text("tenant")
+    return as_data(form) | ({"tenant": tenant} if tenant else {})
+
+
 def span(seconds: float) -> str:
     """A duration as one number and the largest unit that fits it whole, which can be typed back: `90m`, `2.5s`."""
     for size, unit in UNITS:

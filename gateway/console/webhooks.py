@@ -14,13 +14,14 @@ from gateway.admin.lanes import Lanes
 from gateway.admin.schemas import WebhookIn, WebhookPatch
 from gateway.admin.webhooks import WebhookApi, signing_secret
 from gateway.catalog import BY_NAME, EVENT_TYPES
-from gateway.console.entry_view import entry_view
+from gateway.console.entry_view import EntryView, entry_view
 from gateway.console.figures import Figures
 from gateway.console.forms import Errors, Form, field_errors
 from gateway.console.target_check import Finding, check_target
 from gateway.console.visit import Page, Visit
-from gateway.console.webhook_form import MORE, as_data, as_form, blank, schedule_in_words
+from gateway.console.webhook_form import MORE, as_data, as_form, as_new, blank, schedule_in_words
 from gateway.console.webhook_list import find_webhooks, flow, latency
+from gateway.console.webhook_trial import WebhookTrial
 from gateway.console.words import webhook_title
 from gateway.egress.policy import EgressPolicy
 from gateway.errors import Problem
@@ -41,6 +42,7 @@ class WebhookPages:
         registry: Registry,
         api: WebhookApi,
         *,
+        trial: WebhookTrial,
         attempts: AttemptLog,
         figures: Figures,
         lanes: Lanes | None,
@@ -49,6 +51,7 @@ class WebhookPages:
     ) -> None:
         self._registry = registry
         self._api = api
+        self._trial = trial
         self._attempts = attempts
         self._figures = figures
         self._lanes = lanes
@@ -61,6 +64,7 @@ class WebhookPages:
             Page(method="GET", path=PATH, handler=self.index),
             Page(method="GET", path=PATH + "/new", handler=self.new, role=Role.OPERATOR),
             Page(method="POST", path=PATH + "/new", handler=self.add, role=Role.OPERATOR),
+            Page(method="POST", path=PATH + "/try", handler=self.try_unsaved, role=Role.OPERATOR),
             Page(method="POST", path=PATH + "/check-url", handler=self.check_url, role=Role.OPERATOR),
             Page(method="GET", path=one, handler=self.show),
             Page(method="GET", path=one + "/edit", handler=self.edit, role=Role.OPERATOR),
@@ -89,14 +93,22 @@ class WebhookPages:
         return self._form_page(visit, None, blank())
 
     async def add(self, visit: Visit) -> web.Response:
-        data = as_data(visit.form)
-        if tenant := visit.form.text("tenant"):
-            data["tenant"] = tenant
         try:
-            webhook = await self._api.add(parse(WebhookIn, data), visit.who)
+            webhook = await self._api.add(parse(WebhookIn, as_new(visit.form)), visit.who)
         except Problem as problem:
             return self._form_page(visit, None, visit.form, field_errors(problem))
         return visit.redirect(f"{PATH}/{webhook.id}", notice=_saved(webhook, "was added"))
+
+    async def try_unsaved(self, visit: Visit) -> web.Response:
+        """Send test with what the form says now; the webhook is not added by it."""
+        errors, view = Errors(), None
+        try:
+            view = await self._trial.send(visit.form, visit.who)
+        except Problem as problem:
+            errors = field_errors(problem)
+        if visit.is_partial:
+            return visit.page("webhook_try.html", errors=errors, view=view, resumed=False, logged=False)
+        return self._form_page(visit, None, visit.form, errors, view)
 
     async def edit(self, visit: Visit) -> web.Response:
         webhook = self._api.find(visit.id(), visit.who)
@@ -135,7 +147,7 @@ class WebhookPages:
         result = await self._api.try_out(webhook, type, visit.who)
         found = await self._attempts.one(result["id"], webhook.tenant_id)
         assert found is not None, "a test is in the log when it is answered"
-        context: dict[str, Any] = {"view": entry_view(found, phones=True), "resumed": result["resumed"]}
+        context: dict[str, Any] = {"view": entry_view(found, phones=True), "resumed": result["resumed"], "logged": True}
         if visit.is_partial:
             return visit.page("webhook_test.html", **context)
         return await self._page(visit, self._api.find(webhook.id, visit.who), **context)
@@ -173,12 +185,19 @@ class WebhookPages:
             "secret": None,
             "view": None,
             "resumed": False,
+            "logged": True,
         }
         return visit.page("webhook.html", **(usual | context))
 
     def _form_page(
-        self, visit: Visit, webhook: Webhook | None, form: Form, errors: Errors | None = None
+        self,
+        visit: Visit,
+        webhook: Webhook | None,
+        form: Form,
+        errors: Errors | None = None,
+        view: EntryView | None = None,
     ) -> web.Response:
+        """`view` is a test of the form that was just sent."""
         tenant_id = visit.who.tenant_id if webhook is None else webhook.tenant_id
         context: dict[str, Any] = {
             "webhook": webhook,
@@ -188,6 +207,9 @@ class WebhookPages:
             "findings": [] if errors and "url" in errors else self._findings(visit, webhook, form.text("url")),
             "accesses": self._accesses(tenant_id),
             "methods": METHODS,
+            "view": view,
+            "resumed": False,
+            "logged": False,
             "event_types": EVENT_TYPES,
             "usual_schedule": self._usual_schedule,
         }

@@ -1,6 +1,6 @@
 """The test button: one attempt with an event type's sample, now, outside of every queue.
 
-Invariant: a test is logged like any attempt, marked as one, and settles nothing.
+Invariant: a test of a webhook is logged like any attempt, marked as one, and settles nothing.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ class Trial:
 
     async def send(self, webhook: Webhook, type: str) -> AttemptRecord:
         """One attempt; returns what is logged of it once it is in the log."""
+        record = await self.attempt(webhook, type)
+        self._recorder.add(Entry(None, record))
+        await self._recorder.flushed()
+        return record
+
+    async def attempt(self, webhook: Webhook, type: str) -> AttemptRecord:
+        """One attempt, which leaves no trace here: what would be logged of it."""
         event = Event(
             id=self._ids.next(),
             tenant_id=webhook.tenant_id,
@@ -56,7 +63,4 @@ class Trial:
             outcome = await answer
         finally:
             await pool.close()
-        record = attempt_record(attempt_id, webhook, event, wire, built, outcome, number=1, test=True)
-        self._recorder.add(Entry(None, record))
-        await self._recorder.flushed()
-        return record
+        return attempt_record(attempt_id, webhook, event, wire, built, outcome, number=1, test=True)

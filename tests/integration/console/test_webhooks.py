@@ -13,6 +13,7 @@ from tests.integration.console.site import Site
 
 PATH = "/webhooks/settings"
 NEW = PATH + "/new"
+TRY = PATH + "/try"
 FORM: dict[str, str | list[str]] = {
     "method": "POST",
     "events": ["call.created", "call.saved"],
@@ -138,6 +139,50 @@ async def test_send_test_shows_request_and_response_as_text(site: Site, target: 
         assert shown.status == 200 and ("<html" in shown.html) is not part
         assert f"<b>{HOSTILE}</b>" in shown.text and "<script>alert" not in shown.html
         assert "webhook-signature" in shown.text and "call_id" in shown.text
+
+
+async def test_a_form_is_tried_before_it_is_saved_and_nothing_is_stored(site: Site, target: TestServer) -> None:
+    await site.sign_in()
+    fields = {**FORM, "url": str(target.make_url("/")), "sample": "call.saved"}
+    for part in (True, False):
+        shown = await site.send(TRY, {**fields, "csrf": await site.csrf()}, part=part)
+        assert shown.status == 200 and "Nothing was saved" in shown.text and HOSTILE in shown.text
+        assert '"webhook-event"' in shown.text and "call.saved" in shown.text and "Waiting for the answer" in shown.text
+        assert "Open in the log" not in shown.text
+    assert site.registry.webhooks() == []
+    assert "No request matches" in (await site.get("/reports/logs?period=all")).text
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://crm.example.com:8443/", "port 8443 is not open"),
+        ("https://10.0.0.1/", "Nothing was sent"),
+        ("crm", "http:// or https://"),
+    ],
+)
+async def test_a_form_goes_nowhere_that_a_webhook_may_not(site: Site, url: str, said: str) -> None:
+    await site.sign_in()
+    shown = await site.send(TRY, {**FORM, "url": url, "csrf": await site.csrf()}, part=True)
+    assert "Nothing was sent" in shown.text and said.casefold() in shown.text.casefold()
+    assert site.registry.ports() == []
+
+
+async def test_a_port_that_is_open_for_another_customer_is_not_tried(site: Site, target: TestServer) -> None:
+    acme = await site.registry.add_tenant("acme", by="test")
+    (rule,) = site.registry.ports()
+    await site.registry.remove_port(rule.id, by="test")
+    assert target.port is not None
+    await site.registry.decide_port(target.port, PortState.OPEN, tenant_id=acme.id, by="test")
+    await site.sign_in()
+    fields = {**FORM, "url": str(target.make_url("/")), "tenant": "default"}
+    shown = await site.send(TRY, {**fields, "csrf": await site.csrf()}, part=True)
+    assert "Nothing was sent" in shown.text and f"Port {target.port} is not open" in shown.text
+
+
+async def test_a_viewer_tries_no_form(site: Site) -> None:
+    await site.sign_in(Role.VIEWER)
+    assert (await site.send(TRY, {**FORM, "csrf": await site.csrf()}, part=True)).status == 403
 
 
 async def test_send_test_explains_a_failure(site: Site, target: TestServer) -> None:
