@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.complete
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench torture simulate lock clean
+.PHONY: help setup demo test check format bench torture simulate pictures lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ HISTORIES ?= 100000
 
 simulate: setup ## live through HISTORIES random histories under a simulated clock, database and network
 	$(BIN)/python -m tests.simulation --histories $(HISTORIES) $(ARGS)
+
+pictures: setup ## take the pictures in docs/console anew (needs Chromium)
+	$(PYTEST) tests/browser/pictures.py
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

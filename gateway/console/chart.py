@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 HEIGHT = 100
 BAR = 0.8
-STEPS = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
+STEPS = (1, 2, 3, 4, 5, 6, 8, 10)
 """What a scale may end at, times a power of ten."""
 
 

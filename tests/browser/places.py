@@ -32,17 +32,16 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
 
 def addresses(site: Site, examples: Mapping[str, str]) -> list[str]:
     """Where to go to see every page once; `examples` has an address for each page of a single thing."""
-    pages = _pages(site)
-    plain = [examples[page] if "{" in page else page for page in pages]
+    plain = [examples[page] if "{" in page else page for page in pages(site)]
     return plain + [page + more for page, each in VARIANTS.items() for more in each]
 
 
 def addresses_of_lists(site: Site) -> list[str]:
     """Those that can be seen before there is anything."""
-    return [page for page in _pages(site) if "{" not in page]
+    return [page for page in pages(site) if "{" not in page]
 
 
-def _pages(site: Site) -> list[str]:
+def pages(site: Site) -> list[str]:
     """As the router spells them, with braces around what names a single thing."""
     assert site.client.app is not None
     found = {_spelled(route) for route in site.client.app.router.routes() if route.method == "GET"}
