@@ -228,6 +228,7 @@ async def _gateway(
             trial=trial,
             submit=pushes.submit,
             stored_elsewhere=engine.stored_elsewhere,
+            withdrawn_elsewhere=engine.withdrawn_elsewhere,
             ids=ids,
             lanes=engine,
         )

@@ -52,7 +52,9 @@ class Parts:
     trial: Trial
     submit: Submit
     stored_elsewhere: Callable[[list[str]], None]
-    """Tells the lanes of these webhooks that deliveries were put into the store, or withdrawn."""
+    """Tells the lanes of these webhooks that deliveries were put into the store."""
+    withdrawn_elsewhere: Callable[[list[str]], None]
+    """The same, where some were withdrawn."""
     ids: IdSource
     lanes: Lanes | None = None
 
@@ -71,7 +73,11 @@ def api_routes(parts: Parts) -> list[Route]:
         *EventApi(parts.timeline).routes(),
         *CallApi(parts.timeline, registry).routes(),
         *ReplayApi(
-            parts.replays, registry, nudge=lambda ids: parts.stored_elsewhere(list(ids)), wake=parts.replayer.wake
+            parts.replays,
+            registry,
+            nudge=lambda ids: parts.stored_elsewhere(list(ids)),
+            withdrawn=lambda ids: parts.withdrawn_elsewhere(list(ids)),
+            wake=parts.replayer.wake,
         ).routes(),
         *RejectedApi(parts.rejected, registry, submit=parts.submit, ids=parts.ids).routes(),
         *EventTypeApi().routes(),

@@ -30,7 +30,9 @@ TAG = "Replays"
 
 
 class ReplayApi:
-    """`nudge` tells the lanes of these webhooks that rows were put or withdrawn; `wake` the loop of the ranges."""
+    """`nudge` tells the lanes of these webhooks that rows were put, `withdrawn` that some were taken away again, and
+    `wake` the loop of the ranges.
+    """
 
     def __init__(
         self,
@@ -38,11 +40,13 @@ class ReplayApi:
         registry: Registry,
         *,
         nudge: Callable[[Sequence[str]], None],
+        withdrawn: Callable[[Sequence[str]], None],
         wake: Callable[[], None],
     ) -> None:
         self._store = store
         self._registry = registry
         self._nudge = nudge
+        self._withdrawn = withdrawn
         self._wake = wake
 
     def routes(self) -> list[Route]:
@@ -135,7 +139,7 @@ class ReplayApi:
             raise Problem(409, "conflict", "this replay is finished; there is nothing left to cancel")
         entry = self._entry(replay.id, replay.tenant_id, who, "replay.cancel", {})
         if webhook_ids := await self._store.cancel(replay.id, who.tenant_id, entry):
-            self._nudge(webhook_ids)
+            self._withdrawn(webhook_ids)
 
     async def _start_event(self, replay_id: str, body: ReplayEventIn, who: Principal) -> None:
         webhook = None if body.webhook_id is None else self._registry.webhook(body.webhook_id)

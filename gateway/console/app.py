@@ -61,7 +61,11 @@ class Console:
         self._door = Door(Sessions(), parts.registry, look)
         self._sign_in = SignIn(self._door, look, registry=parts.registry, tokens=tokens, codes=self._codes)
         replays = ReplayApi(
-            parts.replays, parts.registry, nudge=lambda ids: parts.stored_elsewhere(list(ids)), wake=parts.replayer.wake
+            parts.replays,
+            parts.registry,
+            nudge=lambda ids: parts.stored_elsewhere(list(ids)),
+            withdrawn=lambda ids: parts.withdrawn_elsewhere(list(ids)),
+            wake=parts.replayer.wake,
         )
         webhooks = WebhookApi(parts.registry, send_test=test_sender(parts.trial), attempt_model=None, lanes=parts.lanes)
         self._pages: list[Page] = [

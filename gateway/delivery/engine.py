@@ -113,6 +113,13 @@ class Engine:
                 lane.spill()
         self._loader.nudge()
 
+    def withdrawn_elsewhere(self, webhook_ids: Iterable[str]) -> None:
+        """Rows of these webhooks' deliveries were withdrawn from outside: start nothing of theirs that was read."""
+        for webhook_id in webhook_ids:
+            if (lane := self._lanes.get(webhook_id)) is not None:
+                lane.reread()
+        self._loader.nudge()
+
     # --- how they are doing ------------------------------------------------------------------------------------
 
     def state_of(self, webhook_id: str) -> LaneState | None:

@@ -223,6 +223,12 @@ class Lane:
         self.backlog.spill()
         self.supply.step_back()
 
+    def reread(self) -> None:
+        """Go by what is stored alone: rows were withdrawn from outside, of which memory may hold some."""
+        self.spill()
+        for delivery in self.queue.take_all(self._flying):
+            self.rows.put_away(delivery)
+
     def begin_return(self) -> bool:
         """Stop storing what is new, so that the store can tell what is left; `end_return` must follow."""
         return not self._closed and self._is_active and self._return.begin()

@@ -149,6 +149,7 @@ class Site:
             ),
             submit=self.submit,
             stored_elsewhere=lambda _: None,
+            withdrawn_elsewhere=lambda _: None,
             ids=self.ids,
         )
         self.metrics = Metrics(version="test")

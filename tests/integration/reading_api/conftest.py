@@ -208,7 +208,7 @@ async def api(database: str) -> AsyncIterator[Api]:
             *LogApi(AttemptLog(api.database), api.registry).routes(),
             *EventApi(timeline).routes(),
             *CallApi(timeline, api.registry).routes(),
-            *ReplayApi(api.replays, api.registry, nudge=api.nudge, wake=api.wake).routes(),
+            *ReplayApi(api.replays, api.registry, nudge=api.nudge, withdrawn=api.nudge, wake=api.wake).routes(),
             *RejectedApi(api.rejected, api.registry, submit=api.submit, ids=api.ids).routes(),
             *EventTypeApi().routes(),
         ]
