@@ -145,9 +145,10 @@ class ReplayStore:
             if await connection.execute(sql.CANCEL, replay_id, tenant_id) == "UPDATE 0":
                 return None
             await connection.execute(sql.END_PARTS, replay_id)
-            withdrawn = [await connection.fetch(withdraw, replay_id) for withdraw in sql.WITHDRAW]
+            withdrawn = [row["webhook_id"] for each in sql.WITHDRAW for row in await connection.fetch(each, replay_id)]
+            await connection.execute(sql.NOTE, replay_id, -len(withdrawn), 0)  # what was put and taken back is not done
             await audit.insert(connection, entry)
-        return sorted({row["webhook_id"] for rows in withdrawn for row in rows})
+        return sorted(set(withdrawn))
 
     async def parts(self) -> list[Part]:
         """What all running replays have still to go through, the oldest first."""
