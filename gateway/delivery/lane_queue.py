@@ -75,7 +75,7 @@ class LaneQueue:
             if followers:
                 follower = followers.popleft()
                 self.calls[delivery.call_key] = followers or None
-                self.fresh.appendleft(follower)
+                (self.retries if follower.tries else self.fresh).appendleft(follower)
 
     def failed(self, delivery: Delivery) -> Iterable[Delivery]:
         """One that was in flight must wait; so must what waited behind it, which this takes out, in order."""
