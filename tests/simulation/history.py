@@ -15,14 +15,17 @@ from gateway.delivery.limits import Limits
 from gateway.model import Webhook, WebhookState
 from gateway.telemetry.metrics import Metrics
 from tests.simulation.kernel import Stuck
+from tests.simulation.patience import Patience
 from tests.simulation.server import Weather
 from tests.simulation.switch import Push
-from tests.simulation.troubles import TROUBLES
+from tests.simulation.troubles import MIXES, PICKY, TROUBLES, Trouble
 from tests.simulation.world import Make, Setting, World
 
 TYPES = ("call.created", "call.ended")
 QUIET_WITHIN_S = 300.0
 LOOK_EVERY_S = 0.5
+MIXED = 0.2
+"""The share of histories whose troubles are all of one mix."""
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -37,12 +40,23 @@ class Result:
     events: int
 
 
-def run(seed: int, *, metrics: Metrics, make: Make | None = None, story: list[str] | None = None) -> Result:
-    """Live through the history of a seed."""
+def run(
+    seed: int,
+    *,
+    metrics: Metrics,
+    make: Make | None = None,
+    mix: Sequence[Trouble] | None = None,
+    story: list[str] | None = None,
+) -> Result:
+    """Live through the history of a seed: of a certain mix of troubles, or of whichever the seed chooses."""
     chance = Random(seed)
     world = World(_setting(chance), chance, make=make or Make(), metrics=metrics, story=story)
+    if mix is None:
+        mix = chance.choice(MIXES) if chance.random() < MIXED else TROUBLES
+    if mix is PICKY:
+        world.ledger.patience = Patience(world.ledger)
     try:
-        _live(world, chance)
+        _live(world, chance, mix)
     except Stuck as error:
         world.ledger.violated(f"everything stands still: {error}")
     finally:
@@ -94,13 +108,12 @@ def _webhook(chance: Random, number: int) -> Webhook:
     )
 
 
-def _live(world: World, chance: Random) -> None:
+def _live(world: World, chance: Random, mix: Sequence[Trouble]) -> None:
     until_s = chance.choice((0.5, 2.0, 6.0))
     _plan_pushes(world, chance, until_s)
     ends_s = [until_s]
-    troubles = list(TROUBLES)
-    for _ in range(chance.choice((0, 1, 1, 1, 2, 2, 3, 5))):
-        trouble = troubles[int(chance.random() * len(troubles))]
+    for _ in range(chance.choice((0, 1, 1, 1, 2, 2, 3, 5) if mix is TROUBLES else (1, 2, 2, 3, 5))):
+        trouble = mix[int(chance.random() * len(mix))]
         for _ in range(chance.choice((1, 1, 2, 4))):
             at_s = chance.random() * until_s * 1.2
             ends_s.append(at_s + trouble(world, chance, at_s))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.delivery.breaker import BreakerState
 from gateway.delivery.delivery import OVERHEAD_BYTES
 from gateway.delivery.lane import Lane
 
@@ -23,8 +24,13 @@ def bounds(process: Process) -> str | None:
         return None
     for webhook_id in process.world.webhooks:
         lane = process.engine.lane(webhook_id)
-        if lane is not None and (broken := _lane_bounds(lane)):
+        manners = process.world.ledger.manners.get((process.name, webhook_id))
+        if lane is None:
+            continue
+        if broken := _lane_bounds(lane):
             return f"{process.name}, webhook {webhook_id[-1]}: {broken}"
+        if manners is not None and manners.is_well and lane.target.breaker.state is not BreakerState.CLOSED:
+            return f"{process.name}, webhook {webhook_id[-1]}: its breaker is not closed after a success"
     return None
 
 
@@ -33,7 +39,7 @@ def _lane_bounds(lane: Lane) -> str | None:
     loaded = lane.supply.ahead + lane.webhook.max_in_flight
     if len(lane.queue.fresh) > limits.queue_deliveries + loaded:
         return f"{len(lane.queue.fresh)} fresh deliveries are queued"
-    if len(lane.queue.retries) > limits.retries:
+    if len(lane.queue.retries) > limits.retries + lane.webhook.max_in_flight:  # those that waited behind one in flight
         return f"{len(lane.queue.retries)} retries are queued"
     if lane.queue.bytes > limits.queue_bytes + (loaded + 1) * (OVERHEAD_BYTES + PAYLOAD_BYTES_MAX):
         return f"{lane.queue.bytes} bytes are queued"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from gateway.model import Outcome, Webhook, WebhookState
 from tests.simulation.manners import Manners
+from tests.simulation.patience import Patience
 
 SLACK_S = 0.002
 """Ids and retry times are in milliseconds."""
@@ -49,9 +50,11 @@ class Ledger:
         """Processes, and webhooks that they have been told to leave alone."""
         self.manners: dict[tuple[str, str], Manners] = {}
         self._ids_of_keys: dict[str, str] = {}
+        self.patience: Patience | None = None
+        """Of histories in which nothing but single events is wrong."""
+        self.webhooks = webhooks
         self.tell = tell
         self._now = now
-        self._webhooks = webhooks
 
     def violated(self, what: str) -> None:
         self.violations.append(f"{self._now():.3f}: {what}")
@@ -115,6 +118,8 @@ class Ledger:
 
     def sent(self, process: str, pair: tuple[str, str]) -> None:
         """A request left the process."""
+        if self.patience is not None and (left := self.patience.sends(pair[1], self._now())) is not None:
+            self.violated(left)
         self.sent_times[pair] += 1
         wrong = self._manners(process, pair[1]).sends(pair[0], self._now())
         if wrong is not None:
@@ -135,6 +140,8 @@ class Ledger:
     def saw(self, process: str, pair: tuple[str, str], outcome: Outcome) -> None:
         """An attempt ended, as far as its process can tell."""
         self._manners(process, pair[1]).sees(pair[0], outcome, self._now())
+        if self.patience is not None:
+            self.patience.sees(pair, self._now(), ok=outcome.ok)
         if outcome.ok:
             self.seen[process].successes.add(pair)
             self.seen_successful.add(pair)
@@ -149,7 +156,7 @@ class Ledger:
     def _manners(self, process: str, webhook_id: str) -> Manners:
         found = self.manners.get((process, webhook_id))
         if found is None:
-            found = self.manners[process, webhook_id] = Manners(self._webhooks[webhook_id])
+            found = self.manners[process, webhook_id] = Manners(self.webhooks[webhook_id])
             for event_id, replayed_at in self.replayed:
                 if replayed_at == webhook_id:
                     found.replayed(event_id)
@@ -160,7 +167,7 @@ class Ledger:
     def arrived(self, pair: tuple[str, str], overtook: str | None) -> None:
         """A request reached its target: no earlier step of its call may be open."""
         event_id, webhook_id = pair
-        webhook = self._webhooks[webhook_id]
+        webhook = self.webhooks[webhook_id]
         call_key = self.call_of.get(event_id)
         if event_id not in self.committed_at:
             self.violated(f"{pair} was sent and is not committed")
@@ -200,6 +207,6 @@ class Ledger:
             if not self.processed[pair]:
                 self.violated(f"{pair} is recorded as delivered and was never processed by its target")
         for pair in self.failed - self.success_at.keys():
-            schedule_s = self._webhooks[pair[1]].retry_schedule_s or ()
+            schedule_s = self.webhooks[pair[1]].retry_schedule_s or ()
             if self.sent_times[pair] <= len(schedule_s):
                 self.violated(f"{pair} was given up after {self.sent_times[pair]} attempts")

@@ -29,11 +29,19 @@ class Manners:
         self._rests_until = 0.0
         self._probe: str | None = None
         self._in_flight = 0
+        self._again: set[str] = set()
+        """In flight, and seen to fail before."""
+        self.is_well = False
+        """The last answer was a success."""
 
     def sends(self, event_id: str, now: float) -> str | None:
         self._in_flight += 1
         if self._in_flight > self._webhook.max_in_flight:
             return f"{self._in_flight} requests at once, {self._webhook.max_in_flight} are allowed"
+        if event_id in self._failures and event_id not in self._replayed:
+            self._again.add(event_id)
+            if len(self._again) > max(1, self._webhook.max_in_flight // 2):
+                return f"{len(self._again)} retries at once leave nothing to fresh events"
         if (rate := self._webhook.rate_per_s) is not None and not self._takes_token(rate, now):
             return f"more than {rate} requests a second"
         if now < self._not_before.get(event_id, 0.0) - SLACK_S:
@@ -46,6 +54,8 @@ class Manners:
 
     def sees(self, event_id: str, outcome: Outcome, now: float) -> None:
         self._in_flight -= 1
+        self._again.discard(event_id)
+        self.is_well = outcome.ok
         if outcome.error is ErrorKind.ABANDONED:
             self._down_in_a_row = 0  # the process stops
         elif outcome.ok:

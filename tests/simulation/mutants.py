@@ -30,15 +30,17 @@ from tests.simulation.backend import Backend
 from tests.simulation.database import Database, Row, Rows
 from tests.simulation.process import Parts
 from tests.simulation.server import Server
+from tests.simulation.troubles import DOUBTS, LATE, OWNERS, Trouble
 from tests.simulation.world import Make
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`within` is how many histories are enough to catch it."""
+    """It is put to histories of a mix that is aimed at it, or of any; `within` is how many are enough to catch it."""
 
     name: str
     make: Make
+    mix: Sequence[Trouble] | None = None
     within: int = 1_000
 
 
@@ -140,7 +142,7 @@ class WrongLanes(Engine):
             super().webhook_changed(webhook)
 
 
-def _lanes(kind: type[Lane]) -> Make:
+def lanes(kind: type[Lane]) -> Make:
     return Make(parts=Parts(engine=type(f"Engine{kind.__name__}", (WrongLanes,), {"lane_type": kind})))
 
 
@@ -257,25 +259,29 @@ class LoadsPastTheHeld(Database):
 
 MUTANTS = (
     Mutant("the answer comes before the commit", Make(parts=Parts(intake=AnswersBeforeTheCommit))),
-    Mutant("a doubtful commit is forgotten", Make(parts=Parts(intake=ForgetsDoubts))),
+    Mutant("a doubtful commit is forgotten", Make(parts=Parts(intake=ForgetsDoubts)), DOUBTS),
     Mutant("a used key is not noticed", Make(parts=Parts(log=AnswersNothingTwice))),
-    Mutant("a doubt is asked about while it may still be committed", Make(parts=Parts(log=AsksWithoutEndingTheDoubt))),
-    Mutant("ON CONFLICT is removed", Make(database=NoOnConflict)),
-    Mutant("fencing is off", Make(database=NoFence)),
-    Mutant("a take-over leaves the old connections", Make(server=LeavesConnections)),
-    Mutant("the lease is trusted for ever", Make(parts=Parts(gate=TrustsTheLeaseForEver))),
+    Mutant(
+        "a doubt is asked about while it may still be committed",
+        Make(parts=Parts(log=AsksWithoutEndingTheDoubt)),
+        DOUBTS,
+    ),
+    Mutant("ON CONFLICT is removed", Make(database=NoOnConflict), DOUBTS),
+    Mutant("fencing is off", Make(database=NoFence), OWNERS),
+    Mutant("a take-over leaves the old connections", Make(server=LeavesConnections), LATE),
+    Mutant("the lease is trusted for ever", Make(parts=Parts(gate=TrustsTheLeaseForEver)), OWNERS),
     Mutant("recovery forgets what is stored", Make(parts=Parts(engine=RecoversNothingStored))),
     Mutant("the watermark is one too far", Make(parts=Parts(watermark=OneTooFar))),
     Mutant("a delivery is settled before the commit", Make(parts=Parts(recorder=SettlesBeforeTheCommit))),
-    Mutant("a parked call is ignored", _lanes(IgnoresParkedCalls)),
-    Mutant("a load from before a commit is believed", _lanes(BelievesOldLoads)),
-    Mutant("a success leaves its row", _lanes(KeepsRowsOfTheDelivered)),
-    Mutant("a lane returns without asking what is left", _lanes(ReturnsWithoutAsking)),
-    Mutant("a lane returns to what is gone", _lanes(ReturnsToWhatIsGone)),
-    Mutant("a retry does not wait", _lanes(TriesAtOnce)),
-    Mutant("the breaker never opens", _lanes(KnowsNoRest)),
-    Mutant("a lane knows no calls", _lanes(StartsAnything)),
-    Mutant("the recorder goes on over a doubt", Make(parts=Parts(log=RecordsOverADoubt))),
-    Mutant("a returning lane holds anything aside", _lanes(HoldsAnythingAside)),
+    Mutant("a parked call is ignored", lanes(IgnoresParkedCalls)),
+    Mutant("a load from before a commit is believed", lanes(BelievesOldLoads)),
+    Mutant("a success leaves its row", lanes(KeepsRowsOfTheDelivered)),
+    Mutant("a lane returns without asking what is left", lanes(ReturnsWithoutAsking)),
+    Mutant("a lane returns to what is gone", lanes(ReturnsToWhatIsGone)),
+    Mutant("a retry does not wait", lanes(TriesAtOnce)),
+    Mutant("the breaker never opens", lanes(KnowsNoRest)),
+    Mutant("a lane knows no calls", lanes(StartsAnything)),
+    Mutant("the recorder goes on over a doubt", Make(parts=Parts(log=RecordsOverADoubt)), LATE),
+    Mutant("a returning lane holds anything aside", lanes(HoldsAnythingAside)),
     Mutant("what waits behind one in memory passes those between", Make(database=LoadsPastTheHeld)),
 )

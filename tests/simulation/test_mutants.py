@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from gateway.telemetry.metrics import Metrics
 from tests.simulation.history import run
 from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.mutants_of_rules import RULES
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +19,8 @@ def _silence() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", [*MUTANTS, *RULES], ids=lambda mutant: mutant.name)
 def test_a_mutant_is_caught(mutant: Mutant) -> None:
     metrics = Metrics(version="0")
-    assert any(run(seed, metrics=metrics, make=mutant.make).violations for seed in range(mutant.within))
+    histories = (run(seed, metrics=metrics, make=mutant.make, mix=mutant.mix) for seed in range(mutant.within))
+    assert any(history.violations for history in histories)

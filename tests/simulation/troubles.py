@@ -93,6 +93,15 @@ def _bad_weather(world: World, chance: Random, at_s: float) -> float:
     return for_s
 
 
+def _late_commits(world: World, chance: Random, at_s: float) -> float:
+    """Every fifth statement or so commits long after its client has given it up."""
+    late = Weather(latency_s=chance.choice((0.001, 0.01)), stalled=chance.choice((0.1, 0.3)))
+    for_s = chance.choice((0.5, 2.0, 5.0))
+    world.loop.call_at(at_s, setattr, world.server, "weather", late)
+    world.loop.call_at(at_s + for_s, setattr, world.server, "weather", Weather())
+    return for_s
+
+
 def _bad_target(world: World, chance: Random, at_s: float) -> float:
     share = chance.choice((0.2, 0.5, 1.0))
     mood = _bad_mood(chance, share)
@@ -141,7 +150,30 @@ def _replay(world: World, chance: Random, at_s: float) -> float:
     return 0.5
 
 
+def _picky_target(world: World, chance: Random, at_s: float) -> float:
+    """It is well, and does not like some events: no breaker opens, and their calls wait."""
+    webhook_id = chance.choice(list(world.webhooks))
+    for_s = chance.choice((0.5, 2.0, 6.0))
+    mood = Mood(rejects=chance.choice((0.2, 0.5)))
+    world.loop.call_at(at_s, world.targets.moods.__setitem__, webhook_id, mood)
+    world.loop.call_at(at_s + for_s, world.targets.moods.__setitem__, webhook_id, Mood())
+    return for_s
+
+
 TROUBLES: tuple[Trouble, ...] = (
     *(_kill, _kill, _stop, _freeze, _cut, _restart_database, _freeze_database),
     *(_bad_weather, _bad_weather, _bad_target, _bad_target, _bad_target, _pause, _replay),
 )
+"""What may happen in any history."""
+
+OWNERS: tuple[Trouble, ...] = (_freeze, _cut, _kill, _bad_weather)
+"""Several processes believe that the shards are theirs."""
+DOUBTS: tuple[Trouble, ...] = (_bad_weather, _restart_database, _kill)
+"""Commits whose outcome is unknown."""
+LATE: tuple[Trouble, ...] = (_late_commits, _late_commits, _kill, _bad_target)
+"""What has been given up is committed all the same, and may find another owner."""
+DOWN: tuple[Trouble, ...] = (_bad_target,)
+"""Targets that are down."""
+PICKY: tuple[Trouble, ...] = (_picky_target,)
+"""Nothing is wrong but single events: whatever waits, waits for those of its call alone."""
+MIXES = (OWNERS, DOUBTS, LATE, DOWN, PICKY)
