@@ -103,7 +103,8 @@ SELECT EXISTS (SELECT 1 FROM fence) AS held
 """
 
 # Recovery: events above the watermark with the webhooks that have neither a success nor a row. An attempt
-# begins after its event was accepted, so its id is above the watermark too.
+# begins after its event was accepted, so its id is above the watermark too. Everything is joined at once: asked event
+# by event, a page of them looked through all that is settled of the page, a thousand times.
 READ_UNSETTLED = """
 WITH page AS (
     SELECT * FROM events WHERE id > $1 ORDER BY id LIMIT $2
@@ -113,13 +114,15 @@ WITH page AS (
     UNION
     SELECT event_id, webhook_id FROM deliveries WHERE event_id IN (SELECT id FROM page)
 )
-SELECT page.*, ARRAY(
-    SELECT webhook_id FROM unnest(page.webhook_ids) AS matched (webhook_id)
+SELECT page.*, coalesce(open.webhook_ids, '{}') AS open_ids FROM page LEFT JOIN (
+    SELECT id, array_agg(webhook_id) AS webhook_ids
+    FROM (SELECT id, unnest(webhook_ids) AS webhook_id FROM page) AS matched
     WHERE NOT EXISTS (
-        SELECT 1 FROM settled WHERE settled.event_id = page.id AND settled.webhook_id = matched.webhook_id
+        SELECT FROM settled WHERE settled.event_id = matched.id AND settled.webhook_id = matched.webhook_id
     )
-) AS open_ids
-FROM page ORDER BY id
+    GROUP BY id
+) AS open USING (id)
+ORDER BY id
 """
 
 # What is due: pages of scans ($1 to $5), each from a place on in the order in which rows came due, and the first few
