@@ -1,6 +1,7 @@
 """The pictures in docs/console: `make pictures` takes them anew, of every page, from one made-up morning.
 
-Invariant: the pages are those of the router, so one that was added has its picture the next time.
+Reduced to a palette of 128 colours, as those in the repository are, they take a third of the room: any PNG tool does
+that. Invariant: the pages are those of the router, so one that was added has its picture the next time.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ NO_PAGES = {
     "/sign-in",  # for those who are not signed in, as they are everywhere else here
     "/reports/calls",  # leads on to the call that was asked for
     "/reports/logs/tail",  # rows, put into a page
+    "/reports/replays/count",  # a figure, put into a page
     "/reports/logs.csv",
     "/reports/logs.jsonl",
     "/reports/logs/{id}/request",
