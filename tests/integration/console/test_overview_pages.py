@@ -88,6 +88,7 @@ async def test_a_part_asks_again_by_itself_and_is_no_whole_page(site: Site) -> N
 
 async def test_a_period_that_is_not_offered_is_the_usual_one(site: Site) -> None:
     await site.sign_in()
+    await site.webhook()
     assert 'hx-get="/?period=1h"' in (await site.get("/?period=%22onload=")).html
 
 
