@@ -28,7 +28,7 @@ from gateway.console.figures import Figures
 from gateway.delivery.budget import Budget
 from gateway.delivery.engine import Engine
 from gateway.delivery.gate import Gate
-from gateway.delivery.http1 import Http1Transport
+from gateway.delivery.http1 import Http1Transport, connections_allowed
 from gateway.delivery.loader import Loader
 from gateway.delivery.recorder import Recorder
 from gateway.delivery.surroundings import Surroundings
@@ -153,7 +153,7 @@ async def _gateway(
         policy = EgressPolicy(allow=settings.egress_allow, ports=settings.egress_ports, is_local=is_local)
         resolver = Resolver(policy)
         stack.push_async_callback(resolver.close)
-        transport = Http1Transport(resolver)
+        transport = Http1Transport(resolver, max_connections=connections_allowed())
         stack.push_async_callback(transport.close)
         tokens = TokenBook()
         await reseal(database, box)

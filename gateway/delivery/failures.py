@@ -49,6 +49,8 @@ def of_timeout(kind: ErrorKind, timeout_s: float) -> Failure:
             return kind, f"no connection within {timeout_s:g} s"
         case ErrorKind.TLS_TIMEOUT:
             return kind, f"connected, but the TLS handshake did not end within {timeout_s:g} s"
+        case ErrorKind.ABANDONED:
+            return kind, f"the gateway had no connection to spare within {timeout_s:g} s"
     return kind, f"no complete answer within {timeout_s:g} s"
 
 

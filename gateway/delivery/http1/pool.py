@@ -1,7 +1,8 @@
 """The pools of the fast transport: which connection carries which attempt.
 
-Invariant: connections and dials together are never more than the pool may have, an attempt waits only
-while there are that many, and every idle connection leads to the target of the latest request.
+Invariant: connections and dials together are never more than the pool may have, an attempt waits only while
+there are that many or the allowance of all pools is used up, and every idle connection leads to the target of the
+latest request.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 
 from gateway.delivery import failures
+from gateway.delivery.http1.allowance import CONNECTIONS_LIMIT, Allowance
 from gateway.delivery.http1.attempt import Attempt, Deadlines
 from gateway.delivery.http1.connection import Connection, State
 from gateway.delivery.http1.dial import Dialer
@@ -24,15 +26,24 @@ ALWAYS_FRAMED = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Http1Transport:
-    """A `Transport`. `tls` replaces the system's trust, e.g. by a private authority's."""
+    """A `Transport`. `tls` replaces the system's trust; `max_connections` bounds all pools together."""
 
-    def __init__(self, book: AddressBook, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, book: AddressBook, *, tls: ssl.SSLContext | None = None, max_connections: int = CONNECTIONS_LIMIT
+    ) -> None:
         self._dialer = Dialer(book, tls or ssl.create_default_context())
         self._deadlines = Deadlines()
+        self._allowance = Allowance(max_connections)
         self._pools: set[Http1Pool] = set()
 
     def pool(self, *, max_connections: int) -> Http1Pool:
-        pool = Http1Pool(self._dialer, self._deadlines, max_connections, on_closed=self._pools.discard)
+        pool = Http1Pool(
+            self._dialer,
+            self._deadlines,
+            self._allowance,
+            max_connections=max_connections,
+            on_closed=self._pools.discard,
+        )
         self._pools.add(pool)
         return pool
 
@@ -45,10 +56,17 @@ class Http1Pool:
     """A `Pool`, and the owner of its connections."""
 
     def __init__(
-        self, dialer: Dialer, deadlines: Deadlines, max_connections: int, *, on_closed: Callable[[Http1Pool], None]
+        self,
+        dialer: Dialer,
+        deadlines: Deadlines,
+        allowance: Allowance,
+        *,
+        max_connections: int,
+        on_closed: Callable[[Http1Pool], None],
     ) -> None:
         self._dialer = dialer
         self._deadlines = deadlines
+        self._allowance = allowance
         self._max_connections = max_connections
         self._on_closed = on_closed
         self._closing = False
@@ -76,7 +94,9 @@ class Http1Pool:
             self._dial(attempt)
         else:
             attempt.carrier = self
+            attempt.doing = ErrorKind.ABANDONED  # should its deadline pass here, the target is not to blame
             self._waiting.append(attempt)
+            self._claim()
 
     async def close(self) -> None:
         self._closing = True
@@ -87,6 +107,7 @@ class Http1Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
         await asyncio.gather(*self._dialling, return_exceptions=True)
+        self._allowance.forget(self)
         await asyncio.sleep(0)  # the loop closes the sockets of aborted transports in its next round
         self._on_closed(self)
 
@@ -95,6 +116,8 @@ class Http1Pool:
     def released(self, connection: Connection) -> None:
         if self._closing or connection.idle_since_s >= connection.retire_at_s or not self._leads_on(connection):
             connection.close()
+        elif self._allowance.is_short:
+            connection.close()  # it is another pool's turn
         elif self._waiting:
             connection.carry(self._next_waiting())
         else:
@@ -103,10 +126,12 @@ class Http1Pool:
                 self._sweep_later()
 
     def closed(self, connection: Connection) -> None:
-        self._connections.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        self._use_room()
+        if connection in self._connections:  # else it never was connected, and its dial is what counted
+            self._connections.remove(connection)
+            self._allowance.give(self)
+            self.use_room()
 
     def resend(self, attempt: Attempt) -> None:
         self._dial(attempt)  # in the place of the connection that was lost
@@ -125,20 +150,39 @@ class Http1Pool:
         attempt.phases_ms = (("queued", (time.monotonic() - attempt.started_s) * 1000),)
         return attempt
 
+    # What the allowance asks of it.
+
+    @property
+    def held(self) -> int:
+        return len(self._connections) + len(self._dialling)
+
+    def use_room(self) -> None:
+        while self._waiting and self._has_room():
+            self._dial(self._next_waiting())
+        self._claim()
+
+    def spare_one(self) -> bool:
+        if not self._idle:
+            return False
+        self._idle[0].close()
+        return True
+
     # Dials.
 
     def _has_room(self) -> bool:
-        return len(self._connections) + len(self._dialling) < self._max_connections
+        return self.held < self._max_connections and self._allowance.has_room_for(self)
 
-    def _use_room(self) -> None:
-        while self._waiting and self._has_room():
-            self._dial(self._next_waiting())
+    def _claim(self) -> None:
+        """Be called when others leave room; what this pool's own connections leave, it sees itself."""
+        if self._waiting and self.held < self._max_connections:
+            self._allowance.claim(self)
 
     def _dial(self, attempt: Attempt) -> None:
         attempt.carrier = self
         dial = asyncio.get_running_loop().create_task(self._connect(attempt))
         self._dials[attempt] = dial
         self._dialling.add(dial)
+        self._allowance.take(self)
         dial.add_done_callback(self._dial_ended)
 
     async def _connect(self, attempt: Attempt) -> None:
@@ -152,6 +196,7 @@ class Http1Pool:
             return
         del self._dials[attempt]
         self._connections.add(connection)
+        self._allowance.take(self)  # until the dial's task has ended, both count
         connection.carry(attempt)
 
     def _give_up(self, attempt: Attempt, failure: failures.Failure) -> None:
@@ -161,7 +206,8 @@ class Http1Pool:
 
     def _dial_ended(self, dial: asyncio.Task[None]) -> None:
         self._dialling.discard(dial)
-        self._use_room()
+        self._allowance.give(self)
+        self.use_room()
 
     # Where its requests go.
 
