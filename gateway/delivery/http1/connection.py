@@ -87,12 +87,15 @@ class Connection(asyncio.Protocol):
         self.state = State.BUSY
         self._attempt = attempt
         attempt.carrier = self
-        attempt.doing = ErrorKind.TIMEOUT
+        attempt.doing, attempt.phase = ErrorKind.TIMEOUT, "wait"
         self._sent_s = time.monotonic()
         self._transport.write(attempt.wire)
 
     def drop(self, attempt: Attempt) -> None:
         """The attempt has ended elsewhere; an answer that still comes would be taken for another's."""
+        if self._first_byte_s:
+            attempt.phases_ms += (("wait", (self._first_byte_s - self._sent_s) * 1000),)
+            attempt.phase = "read"
         self._attempt = None
         self.close()
 

@@ -94,7 +94,10 @@ class Http1Pool:
             self._dial(attempt)
         else:
             attempt.carrier = self
-            attempt.doing = ErrorKind.ABANDONED  # should its deadline pass here, the target is not to blame
+            if (
+                self.held < self._max_connections
+            ):  # it is the allowance: should the deadline pass here, no target is to blame
+                attempt.doing = ErrorKind.ABANDONED
             self._waiting.append(attempt)
             self._claim()
 

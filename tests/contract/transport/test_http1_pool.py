@@ -157,8 +157,8 @@ async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collect
 
     async def endless(peer: Peer) -> None:
         await peer.request()
-        await peer.send(b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n")
-        await peer.endless(b"1000\\r\\n" + b"x" * 4096 + b"\\r\\n")
+        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await peer.endless(b"1000\r\n" + b"x" * 4096 + b"\r\n")
 
     target = await listen(endless if then == "is cut off" else answering(OK))
     caller = Caller(fast.pool(max_connections=1))
