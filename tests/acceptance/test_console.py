@@ -35,13 +35,15 @@ def test_the_first_start_prints_a_link_that_signs_the_admin_in_once(tmp_path: Pa
         assert "Add New Token" in read(mine, program.url + "/operations/tokens")
         with pytest.raises(HTTPError) as refused:
             read(browser(), link[1])
+        refused.value.close()
         assert refused.value.code == 422
     finally:
         program.stop()
     again = Program(tmp_path / "data")
     try:
         assert SIGN_IN.search(again.output.read_text()) is None
-        with pytest.raises(HTTPError):  # what was promised by the process before is forgotten with it
+        with pytest.raises(HTTPError) as forgotten:  # what was promised by the process before is forgotten with it
             read(browser(), again.url + link[1].removeprefix(program.url))
+        forgotten.value.close()
     finally:
         again.stop()
