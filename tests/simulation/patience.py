@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from gateway.delivery.lane_supply import SWEEP_EVERY_S
+
 if TYPE_CHECKING:
     from tests.simulation.ledger import Ledger
 
-GRACE_S = 1.0
-"""A load, its commit before it, and the loader's pause."""
+GRACE_S = SWEEP_EVERY_S + 0.6
+"""Whose wait is over is found by the next sweep of the rows; then come a load, and the commits before it."""
 
 
 class Patience:

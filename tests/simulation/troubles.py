@@ -153,8 +153,8 @@ def _replay(world: World, chance: Random, at_s: float) -> float:
 def _picky_target(world: World, chance: Random, at_s: float) -> float:
     """It is well, and does not like some events: no breaker opens, and their calls wait."""
     webhook_id = chance.choice(list(world.webhooks))
-    for_s = chance.choice((0.5, 2.0, 6.0))
-    mood = Mood(rejects=chance.choice((0.2, 0.5)))
+    for_s = chance.choice((2.0, 6.0))
+    mood = Mood(rejects=chance.choice((0.2, 0.5, 0.8)))
     world.loop.call_at(at_s, world.targets.moods.__setitem__, webhook_id, mood)
     world.loop.call_at(at_s + for_s, world.targets.moods.__setitem__, webhook_id, Mood())
     return for_s
