@@ -25,7 +25,13 @@ CHANGES = [
     ("DELETE", f"/ports/{SOME_ID}"),
     ("GET", "/audit"),
 ]
-DECISIONS = [("GET", "/tokens"), ("POST", "/tokens"), ("DELETE", f"/tokens/{SOME_ID}"), ("POST", "/tenants"), ("PATCH", "/tenants/1")]
+DECISIONS = [
+    ("GET", "/tokens"),
+    ("POST", "/tokens"),
+    ("DELETE", f"/tokens/{SOME_ID}"),
+    ("POST", "/tenants"),
+    ("PATCH", "/tenants/1"),
+]
 
 
 @pytest.mark.parametrize("token", ["wrong", "gw_abcdefgh_" + "A" * 43, "gw_", "\u00e9", "a b"])
