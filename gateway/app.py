@@ -47,7 +47,7 @@ from gateway.lease import LeaseKeeper
 from gateway.listener import Listener, standby
 from gateway.loops import Loops
 from gateway.minutes import Minutes
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 from gateway.replay import Replayer
 from gateway.routing import Routing
 from gateway.settings import Settings

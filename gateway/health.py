@@ -16,7 +16,7 @@ import structlog
 from gateway.delivery.streak import Streak
 from gateway.errors import Problem, Unavailable
 from gateway.model import Webhook, WebhookState
-from gateway.registry import BY_GATEWAY, Registry
+from gateway.registry.registry import BY_GATEWAY, Registry
 
 CHECK_EVERY_S = 1.0
 TOLD_AFTER = timedelta(days=2)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from gateway.ingress.tokens import adopt, mint
 from gateway.model import Role, Token
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 from gateway.settings import Settings
 
 ACTOR = "gateway"

@@ -12,7 +12,8 @@ from gateway.admin.tenants import tenant_for
 from gateway.errors import FieldError, Problem
 from gateway.http import invalid, json_response, parse_query, read_model
 from gateway.model import Access, AccessType, KeyLocation, Role
-from gateway.registry import AccessChanges, Registry
+from gateway.registry.changes import AccessChanges
+from gateway.registry.registry import Registry
 
 PATH = "/api/v1/access"
 

@@ -29,7 +29,7 @@ from gateway.delivery.trial import Trial
 from gateway.ids import IdSource
 from gateway.log import AttemptRecord
 from gateway.model import Webhook
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 from gateway.replay import Replayer
 from gateway.store.attempt_log import AttemptInFull, AttemptLog
 from gateway.store.config import ConfigStore

@@ -11,7 +11,7 @@ from gateway.admin.schemas import AuditOut
 from gateway.http import json_response, parse_query
 from gateway.ids import id_time
 from gateway.model import Role
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 from gateway.store.audit import AuditEntry
 from gateway.store.config import ConfigStore
 

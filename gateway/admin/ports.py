@@ -16,7 +16,7 @@ from gateway.admin.tenants import tenant_for
 from gateway.errors import Problem
 from gateway.http import json_response, parse_query, read_model
 from gateway.model import PortRule, PortState, Role
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 
 PATH = "/api/v1/ports"
 

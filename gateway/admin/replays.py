@@ -20,7 +20,7 @@ from gateway.admin.routes import Route
 from gateway.errors import FieldError, Problem
 from gateway.http import invalid, json_response, parse, parse_query, read_json
 from gateway.model import Role
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 from gateway.store.audit import AuditEntry
 from gateway.store.replay_range import ReplayRange
 from gateway.store.replays import Replay, ReplayStore

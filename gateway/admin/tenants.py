@@ -11,7 +11,7 @@ from gateway.admin.schemas import TenantIn, TenantOut, TenantPatch
 from gateway.errors import Problem
 from gateway.http import json_response, parse_query, read_model
 from gateway.model import Role, Tenant
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 
 PATH = "/api/v1/tenants"
 ONE = PATH + "/{id}"

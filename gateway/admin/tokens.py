@@ -16,7 +16,7 @@ from gateway.errors import FieldError, Problem
 from gateway.http import invalid, json_response, parse_query, read_model
 from gateway.ingress.tokens import mint
 from gateway.model import Role, Token
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 
 PATH = "/api/v1/tokens"
 

@@ -20,8 +20,9 @@ from gateway.admin.tenants import tenant_for
 from gateway.errors import FieldError, Problem
 from gateway.http import invalid, json_response, parse_query, read_model
 from gateway.model import Access, Role, Webhook, WebhookState
-from gateway.registry import Registry, WebhookChanges
-from gateway.registry_checks import is_paused_by_gateway
+from gateway.registry.changes import WebhookChanges
+from gateway.registry.checks import is_paused_by_gateway
+from gateway.registry.registry import Registry
 
 PATH = "/api/v1/webhooks"
 TAG = "Webhooks"

@@ -17,7 +17,7 @@ from gateway.console.visit import Page, Visit
 from gateway.errors import Problem
 from gateway.http import parse
 from gateway.model import Access, AccessType, Role, Webhook
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 
 PATH = "/webhooks/access"
 SECRETS = ("client_secret", "api_key")

@@ -22,7 +22,7 @@ from gateway.errors import Problem
 from gateway.http import TITLES, Handler, problem_of
 from gateway.ingress.tokens import RANK
 from gateway.model import Role, Token
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "X-CSRF-Token"

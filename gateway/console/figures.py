@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from gateway.console.webhook_figures import HOUR_S, WebhookFigures, by_webhook, first_hour_s
 from gateway.ids import ZERO_ID, id_time
 from gateway.model import DeliveryState, Webhook
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 from gateway.store.maintenance import Unsettled
 from gateway.store.minutes import MinuteStore, Sums
 from gateway.telemetry.metrics import LaneSample

@@ -22,7 +22,7 @@ from gateway.egress.target import DEFAULT_PORTS
 from gateway.errors import Problem
 from gateway.http import parse
 from gateway.model import PortRule, PortState, Role, Webhook
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 
 PATH = "/operations/ports"
 ORDER = {PortState.ASKED: 0, PortState.OPEN: 1, PortState.DENIED: 2}

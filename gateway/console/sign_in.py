@@ -20,7 +20,7 @@ from gateway.errors import Problem
 from gateway.http import Handler
 from gateway.ingress.tokens import TokenBook
 from gateway.model import Role, Token
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 
 log = structlog.get_logger(__name__)
 

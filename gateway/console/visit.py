@@ -18,7 +18,7 @@ from gateway.console.look import Look
 from gateway.console.navigation import active_path
 from gateway.console.zone import COOKIE, Zone
 from gateway.model import Role, Tenant
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from gateway.egress.policy import EgressPolicy
 from gateway.errors import FieldError
 from gateway.http import invalid, parse
 from gateway.model import Webhook
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 from gateway.store.attempt_log import AttemptInFull
 
 log = structlog.get_logger(__name__)

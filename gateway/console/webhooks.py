@@ -27,7 +27,8 @@ from gateway.egress.policy import EgressPolicy
 from gateway.errors import Problem
 from gateway.http import parse
 from gateway.model import DEFAULT_TENANT, Access, Role, Webhook, WebhookState
-from gateway.registry import Registry, WebhookChanges
+from gateway.registry.changes import WebhookChanges
+from gateway.registry.registry import Registry
 from gateway.store.attempt_log import AttemptLog
 
 PATH = "/webhooks/settings"

@@ -11,7 +11,7 @@ from gateway.egress.policy import EgressPolicy
 from gateway.errors import Unavailable
 from gateway.ids import IdSource
 from gateway.ingress.tokens import TokenBook
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 from gateway.store.config import ConfigStore
 from gateway.store.ownership import Ownership
 from gateway.store.pool import open_pool

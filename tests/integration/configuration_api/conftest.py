@@ -19,7 +19,7 @@ from gateway.http import problem_middleware
 from gateway.ids import IdSource
 from gateway.ingress.tokens import TokenBook, mint
 from gateway.model import Role, Token, Webhook
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 from gateway.store.config import ConfigStore
 from gateway.store.secrets import SecretBox
 

@@ -15,7 +15,7 @@ from gateway.egress.policy import EgressPolicy
 from gateway.errors import Unavailable
 from gateway.ids import IdSource
 from gateway.model import WebhookState
-from gateway.registry import OVERLAP, Registry
+from gateway.registry.registry import OVERLAP, Registry
 from gateway.store import config
 from gateway.store.config import Change, ConfigStore
 from gateway.store.secrets import SecretBox

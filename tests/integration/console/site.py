@@ -33,7 +33,7 @@ from gateway.ingress.tokens import TokenBook, mint
 from gateway.loops import Loops
 from gateway.minutes import Minutes
 from gateway.model import Role, Token, Webhook, WebhookState
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 from gateway.replay import Replayer
 from gateway.store.attempt_log import AttemptLog
 from gateway.store.config import ConfigStore

@@ -27,7 +27,7 @@ from gateway.ids import IdSource
 from gateway.ingress.tokens import TokenBook, mint
 from gateway.log import AttemptRecord, DeliveryRow, NewEvent
 from gateway.model import DeliveryState, ErrorKind, Event, Role, Token, Webhook, WebhookState, shard_of
-from gateway.registry import Registry
+from gateway.registry.registry import Registry
 from gateway.store.attempt_log import AttemptLog
 from gateway.store.config import ConfigStore
 from gateway.store.log import Fence, PostgresLog

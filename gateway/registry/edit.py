@@ -14,7 +14,7 @@ from datetime import datetime
 from gateway.audit_detail import created, differences
 from gateway.errors import EgressRefused
 from gateway.model import Access, PortRule, PortState, Tenant, Token, Webhook, WebhookState
-from gateway.registry_state import State, TargetPolicy, Way
+from gateway.registry.state import State, TargetPolicy, Way
 from gateway.store.audit import AuditEntry
 from gateway.store.config import Change
 

@@ -8,18 +8,18 @@ then told to the listeners, without anything else of this process running in bet
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, TypedDict
 
 import structlog
 
 from gateway.errors import Problem, Unavailable
 from gateway.ids import IdSource
-from gateway.model import Access, KeyLocation, PortRule, PortState, Tenant, Token, Webhook, WebhookState
-from gateway.registry_checks import (
+from gateway.model import Access, PortRule, PortState, Tenant, Token, Webhook, WebhookState
+from gateway.registry.changes import AccessChanges, Listener, TokenSink, WebhookChanges
+from gateway.registry.checks import (
     check_access,
     check_not_last_admin,
     check_room,
@@ -29,8 +29,8 @@ from gateway.registry_checks import (
     is_paused_by_gateway,
     with_access,
 )
-from gateway.registry_edit import Edit
-from gateway.registry_state import State, TargetPolicy, View
+from gateway.registry.edit import Edit
+from gateway.registry.state import State, TargetPolicy, View
 from gateway.store.config import Change, ConfigStore, Outrun
 
 OVERLAP = timedelta(hours=24)
@@ -40,47 +40,6 @@ BY_GATEWAY = "gateway"
 """How the audit calls the program itself."""
 
 log = structlog.get_logger(__name__)
-
-
-class Listener(Protocol):
-    """Told of each change after it was adopted; must neither block nor raise."""
-
-    def webhook_changed(self, webhook: Webhook) -> None:
-        """It is new, or anything about it changed, its access included."""
-
-    def webhook_removed(self, webhook_id: str) -> None: ...
-
-
-class TokenSink(Protocol):
-    """Where the tokens in force go: the token book of the doors."""
-
-    def replace(self, tokens: Iterable[Token]) -> None: ...
-
-
-class AccessChanges(TypedDict, total=False):
-    name: str
-    key_name: str
-    location: KeyLocation
-    client_id: str
-    client_secret: str
-    api_key: str
-
-
-class WebhookChanges(TypedDict, total=False):
-    """`state` ACTIVE resumes, PAUSED pauses (with a `reason`, where the gateway itself does)."""
-
-    name: str
-    events: frozenset[str]
-    method: str
-    url: str
-    access: Access | None
-    state: WebhookState
-    reason: str | None
-    timeout_s: float
-    max_in_flight: int
-    rate_per_s: float | None
-    retry_schedule_s: tuple[float, ...] | None
-    order_wait_s: float | None
 
 
 class Registry(View):

@@ -13,7 +13,7 @@ from typing import TypeVar
 from gateway.errors import EgressRefused, FieldError, Problem
 from gateway.http import invalid
 from gateway.model import Access, AccessType, Role, Token, Webhook, WebhookState
-from gateway.registry_state import State, TargetPolicy
+from gateway.registry.state import State, TargetPolicy
 from gateway.webhook_rules import access_errors, fit_error
 
 LIMIT = 10_000
