@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.admin.schemas import BreakerOut, DeliveringOut
-from gateway.delivery.lane_state import LaneState
+from gateway.delivery.lane.state import LaneState
 
 
 class Lanes(Protocol):

@@ -14,8 +14,8 @@ import structlog
 
 from gateway.delivery.breaker import BreakerState
 from gateway.delivery.delivery import Delivery
-from gateway.delivery.lane import Lane
-from gateway.delivery.lane_state import LaneState
+from gateway.delivery.lane.lane import Lane
+from gateway.delivery.lane.state import LaneState
 from gateway.delivery.loader import Loader
 from gateway.delivery.streak import Streak
 from gateway.delivery.surroundings import Surroundings

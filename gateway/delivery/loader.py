@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import structlog
 
 from gateway.clock import Clock
-from gateway.delivery.lane import Lane
-from gateway.delivery.lane_supply import Load
+from gateway.delivery.lane.lane import Lane
+from gateway.delivery.lane.supply import Load
 from gateway.delivery.limits import Limits
 from gateway.delivery.recorder import Recorder
 from gateway.errors import Unavailable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.delivery.breaker import BreakerState
 from gateway.delivery.delivery import OVERHEAD_BYTES
-from gateway.delivery.lane import Lane
+from gateway.delivery.lane.lane import Lane
 
 if TYPE_CHECKING:
     from tests.simulation.ledger import Ledger

@@ -16,8 +16,8 @@ from gateway.delivery.breaker import BreakerState
 from gateway.delivery.delivery import Delivery
 from gateway.delivery.engine import Engine
 from gateway.delivery.gate import Gate
-from gateway.delivery.lane import Lane
-from gateway.delivery.lane_queue import LaneQueue
+from gateway.delivery.lane.lane import Lane
+from gateway.delivery.lane.queue import LaneQueue
 from gateway.delivery.recorder import Entry, Recorder
 from gateway.delivery.surroundings import Surroundings
 from gateway.delivery.verdict import Verdict

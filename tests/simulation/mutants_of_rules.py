@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.delivery.breaker import Breaker
 from gateway.delivery.delivery import Delivery
-from gateway.delivery.lane import Lane
+from gateway.delivery.lane.lane import Lane
 from gateway.delivery.recorder import Entry
 from gateway.log import DeliveryRow
 from gateway.store.log import PostgresLog

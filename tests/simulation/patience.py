@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from gateway.delivery.lane_supply import SWEEP_EVERY_S
+from gateway.delivery.lane.supply import SWEEP_EVERY_S
 
 if TYPE_CHECKING:
     from tests.simulation.ledger import Ledger

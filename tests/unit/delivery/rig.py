@@ -17,7 +17,7 @@ from gateway.clock import Clock
 from gateway.delivery.budget import Budget
 from gateway.delivery.engine import Engine
 from gateway.delivery.gate import Gate
-from gateway.delivery.lane import Lane
+from gateway.delivery.lane.lane import Lane
 from gateway.delivery.limits import Limits
 from gateway.delivery.loader import Loader
 from gateway.delivery.recorder import Recorder

@@ -10,7 +10,7 @@ import asyncio
 
 import uvloop
 
-from gateway.delivery.lane_alarm import LaneAlarm
+from gateway.delivery.lane.alarm import LaneAlarm
 
 
 class AlmostNow(uvloop.Loop):

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.delivery.budget import Budget
 from gateway.delivery.delivery import Delivery
-from gateway.delivery.lane_queue import LaneQueue
+from gateway.delivery.lane.queue import LaneQueue
 from gateway.delivery.limits import Limits
 from gateway.model import Event
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from gateway.delivery.backlog import Backlog
 from gateway.delivery.delivery import Delivery
-from gateway.delivery.lane_queue import LaneQueue
+from gateway.delivery.lane.queue import LaneQueue
 from gateway.delivery.limits import Limits
 
 

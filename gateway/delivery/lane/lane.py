@@ -14,15 +14,15 @@ from collections.abc import Sequence
 from gateway.delivery.backlog import Backlog
 from gateway.delivery.breaker import BreakerState
 from gateway.delivery.delivery import Delivery
-from gateway.delivery.lane_alarm import LaneAlarm
-from gateway.delivery.lane_equipment import LaneEquipment
-from gateway.delivery.lane_flights import LaneFlights
-from gateway.delivery.lane_queue import LaneQueue
-from gateway.delivery.lane_return import LaneReturn
-from gateway.delivery.lane_rows import LaneRows
-from gateway.delivery.lane_state import LaneState
-from gateway.delivery.lane_supply import LaneSupply, Room, may_come, overtaken
-from gateway.delivery.lane_target import LaneTarget
+from gateway.delivery.lane.alarm import LaneAlarm
+from gateway.delivery.lane.equipment import LaneEquipment
+from gateway.delivery.lane.flights import LaneFlights
+from gateway.delivery.lane.queue import LaneQueue
+from gateway.delivery.lane.returning import LaneReturn
+from gateway.delivery.lane.rows import LaneRows
+from gateway.delivery.lane.state import LaneState
+from gateway.delivery.lane.supply import LaneSupply, Room, may_come, overtaken
+from gateway.delivery.lane.target import LaneTarget
 from gateway.delivery.request import Wire
 from gateway.delivery.surroundings import Surroundings
 from gateway.delivery.verdict import judge, says_gone

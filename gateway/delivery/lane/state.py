@@ -11,7 +11,7 @@ from typing import Self
 
 from gateway.clock import Clock
 from gateway.delivery.breaker import BreakerState
-from gateway.delivery.lane_target import LaneTarget
+from gateway.delivery.lane.target import LaneTarget
 
 
 @dataclass(frozen=True, slots=True)
