@@ -1,6 +1,7 @@
 """The parts of a measurement as processes, each on the core where it belongs.
 
-The gateway (or the floor) has core 0 to itself; PostgreSQL, the generator and the target share core 1.
+The gateway (or the floor) has core 0 to itself; PostgreSQL, the generator and the target share core 1, where the
+latter two go first: they stand for other machines, and their waits for PostgreSQL would be taken for the gateway's lag.
 
 Invariant: leaving the rig ends every process that it started and removes every file that it made.
 """
@@ -63,6 +64,8 @@ class Child:
         self._process = await _python("-m", self._module, *self._arguments)
         assert self._process.stdout is not None
         machine.pin(self.pid, self._core)
+        if self._core == OTHER_CORE:
+            machine.favour(self.pid)
         self.ports = json.loads(await self._process.stdout.readline())
         return self
 
@@ -197,6 +200,7 @@ class Rig:
         plan = replace(plan, first_call_id=FIRST_CALL_ID + self._loads * CALLS_PER_LOAD)
         process = await _python("-m", "bench.load", *arguments(plan))
         machine.pin(process.pid, OTHER_CORE)
+        machine.favour(process.pid)
         try:
             output, _ = await asyncio.wait_for(process.communicate(), plan.seconds * 2 + SLACK_S)
         finally:

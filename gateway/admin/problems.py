@@ -45,6 +45,10 @@ PAGES = {
         "Use a public http or https URL. An operator who wants to reach an inner network names it in the setting"
         " GATEWAY_EGRESS_ALLOW.",
     ),
+    "expectation-failed": Page(
+        "The request had an Expect header with something else than 100-continue, which is all that is met here.",
+        "Leave the header out. Some clients send it of their own accord with large bodies: turn that off.",
+    ),
     "forbidden": Page(
         "The token is known, but its role or its tenant does not allow this.",
         "Use a token of the role that the detail names. Tokens are made by admins: gateway token create --role ….",

@@ -130,7 +130,7 @@ async def test_an_operational_event_cannot_be_pushed(tmp_path: Path) -> None:
 async def test_later_events_of_a_failing_call_go_ahead_after_the_order_wait_and_say_so(tmp_path: Path) -> None:
     refuses_created = lambda request: FAILED if b"webhook-event: call.created" in request.head else OK  # noqa: E731
     async with target_that(refuses_created) as target, gateway(tmp_path, target) as program:
-        await add_webhook(program, url(target), order_wait_s=1.0)
+        await add_webhook(program, url(target), order_wait_s=1.0, retry_schedule=["500ms"] * 30)
         await push(program, 7, "call.created", "call.ended")
         await until(target, lambda: "call.ended" in kinds(target))
         created = target.received[0].values(b"webhook-id")

@@ -118,6 +118,7 @@ async def test_the_picture_of_a_call_is_worked_by_keyboard(seen: Seen) -> None:
 
 
 async def test_the_overview_renews_itself_and_leaves_an_open_table_open(seen: Seen) -> None:
+    await seen.site.webhook()
     await seen.open("/")
     await seen.page.click("#flow-summary")
     async with seen.page.expect_response(lambda response: "period=1h" in response.url):

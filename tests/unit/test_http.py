@@ -46,7 +46,7 @@ async def test_a_problem_becomes_problem_json_with_its_headers() -> None:
     assert (status, headers["Retry-After"]) == (429, "7")
     assert body == {
         "type": "/problems/over-quota",
-        "title": "Over quota",
+        "title": "More was pushed than the tenant may",
         "status": 429,
         "detail": "slow down",
         "instance": "/it",
