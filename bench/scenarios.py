@@ -10,6 +10,7 @@ from functools import partial
 from bench.scenario import BATCH, Scenario
 from bench.speed import accept, lag, many, throughput
 from bench.trouble import backlog, one_failing, one_hanging, restart, slow_target
+from bench.watched import watched
 
 SCENARIOS = (
     Scenario("single-1", "single pushes, 1 webhook", partial(throughput, webhooks=1)),
@@ -25,6 +26,7 @@ SCENARIOS = (
     Scenario("many-skewed", "1,000 webhooks, skewed", partial(many, skew=1.0)),
     Scenario("lag-400", "400 events/s, 1 webhook", partial(lag, rate_per_s=400), paced=True),
     Scenario("lag-half", "half of full speed, 1 webhook", partial(lag, rate_per_s=None), paced=True),
+    Scenario("watched", "1,000 events/s, console open", watched, default=False, paced=True),
     Scenario("slow", "target of 200 ms, 1,000 events/s", slow_target, paced=True),
     Scenario("failing", "1 of 10 targets fails, 300 events/s", one_failing, paced=True),
     Scenario("hung", "1 of 2 targets hangs, 100 events/s", one_hanging, paced=True),
