@@ -15,10 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from aiohttp import ClientSession, CookieJar
+from aiohttp import ClientSession
 
+from bench.browser import signed_in
 from bench.filled_log import DENSE_ACCOUNT, FilledLog, fill
-from bench.process import ADMIN_TOKEN, Gateway
+from bench.process import Gateway
 from gateway.store.embedded import EmbeddedPostgres
 
 BOUND_MS = 100.0
@@ -76,9 +77,7 @@ async def measure(data_dir: Path, attempts: int) -> int:
         began = time.monotonic()
         log = await fill(postgres.dsn, ids, attempts)
         print(f"{log.attempts:,} attempts in {time.monotonic() - began:.0f} s")
-        async with ClientSession(gateway.url, cookie_jar=CookieJar(unsafe=True)) as browser:
-            async with browser.post("/sign-in", data={"token": ADMIN_TOKEN}, headers={"Origin": gateway.url}) as answer:
-                assert answer.status == 200, answer.status
+        async with signed_in(gateway) as browser:
             async with browser.get("/reports/logs?period=all") as answer:
                 found = ENTRY.search(await answer.text())
             assert found is not None, "the log has entries"

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
-from aiohttp import ClientSession, CookieJar
+from aiohttp import ClientSession
 
+from bench.browser import signed_in
 from bench.measure import Measurement, measure
-from bench.process import ADMIN_TOKEN, Gateway
+from bench.process import Gateway
 from bench.rig import plan
 from bench.scenario import Run, add_access, add_webhook, warm_up
 
@@ -50,10 +51,7 @@ async def watched(run: Run) -> Measurement:
 @asynccontextmanager
 async def open_pages(gateway: Gateway) -> AsyncIterator[None]:
     """Someone is signed in and leaves the pages open."""
-    async with ClientSession(gateway.url, cookie_jar=CookieJar(unsafe=True)) as browser:
-        form, origin = {"token": ADMIN_TOKEN}, {"Origin": gateway.url}
-        async with browser.post("/sign-in", data=form, headers=origin) as answer:
-            answer.raise_for_status()
+    async with signed_in(gateway) as browser:
         pages = [asyncio.create_task(_renew(browser, path, every_s)) for path, every_s in RENEWED_S.items()]
         try:
             yield

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from aiohttp import web
 
 from gateway.admin import present
 from gateway.admin.auth import Tenants, listed_tenant, principal
 from gateway.admin.paging import Page, decode_cursor, encode_cursor, page
 from gateway.admin.period import id_bounds
-from gateway.admin.read_schemas import AttemptInFullOut, AttemptOut, LogQuery
+from gateway.admin.read_schemas import AttemptInFullOut, AttemptOut, LogQuery, ReplayRangeIn
 from gateway.admin.routes import Route
 from gateway.errors import Problem
 from gateway.http import json_response, parse_query
@@ -75,17 +77,34 @@ def attempt_filter(query: LogQuery, tenant_id: int | None) -> AttemptFilter:
         tenant_id=tenant_id,
         from_id=from_id,
         before_id=before_id,
-        event_type=query.event,
         event_id=query.event_id,
+        **asked_for(query),
+    )
+
+
+class Asked(TypedDict):
+    """What the log and a replay can both be asked for, as the store calls it."""
+
+    event_type: str | None
+    webhook_id: str | None
+    ok: bool | None
+    statuses: tuple[int, int] | None
+    call_key: str | None
+    account_id: str | None
+
+
+def asked_for(query: LogQuery | ReplayRangeIn) -> Asked:
+    return Asked(
+        event_type=query.event,
         webhook_id=query.webhook_id,
         ok=None if query.outcome is None else query.outcome == "success",
-        statuses=None if query.status is None else status_range(query.status),
+        statuses=None if query.status is None else _status_range(query.status),
         call_key=None if query.call_id is None else str(int(query.call_id)),
         account_id=query.account_id,
     )
 
 
-def status_range(status: str) -> tuple[int, int]:
+def _status_range(status: str) -> tuple[int, int]:
     """The first and the last status that `503` or `5xx` means."""
     if status[1:].lower() == "xx":
         return int(status[0]) * 100, int(status[0]) * 100 + 99

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from gateway.admin import present
 from gateway.admin.auth import Principal, listed_tenant, owning_tenant, principal
-from gateway.admin.logs import status_range
+from gateway.admin.logs import asked_for
 from gateway.admin.paging import Page, TenantPageQuery, decode_cursor, encode_cursor, page
 from gateway.admin.period import id_bounds
 from gateway.admin.read_schemas import ReplayEventIn, ReplayIn, ReplayOut, ReplayRangeIn
@@ -186,12 +186,7 @@ class ReplayApi:
             before_id=before_id,
             only_failed=body.only == "failed",
             period_of=body.period_of,
-            webhook_id=body.webhook_id,
-            event_type=body.event,
-            ok=None if body.outcome is None else body.outcome == "success",
-            statuses=None if body.status is None else status_range(body.status),
-            call_key=None if body.call_id is None else str(int(body.call_id)),
-            account_id=body.account_id,
+            **asked_for(body),
         )
 
     def _tenant(self, body: ReplayRangeIn, who: Principal) -> int:

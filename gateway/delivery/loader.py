@@ -1,6 +1,6 @@
 """The loader: brings stored deliveries back into their lanes when they are due and there is room.
 
-Which ones is for each lane to say (`lane_supply.py`). Invariant: it reads for all lanes in one statement, and no lane
+Which ones is for each lane to say (`lane/supply.py`). Invariant: it reads for all lanes in one statement, and no lane
 gets more than it has room for, so what waits in the store costs neither memory nor the other lanes' time.
 """
 

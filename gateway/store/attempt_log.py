@@ -6,9 +6,7 @@ which is the order of time, or starts from the few events that a call or an acco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import asyncpg
 import msgspec
@@ -16,6 +14,7 @@ import orjson
 
 from gateway.log import AttemptRecord
 from gateway.model import PHASES
+from gateway.store.conditions import Conditions
 from gateway.store.reading import Connection, Database
 
 FEW_EVENTS = 2_000
@@ -162,21 +161,8 @@ class AttemptLog:
         return is_dense
 
 
-class _Query:
-    """Conditions with their arguments. Only what is asked for is in the statement, so each gets its own plan."""
-
-    def __init__(self, args: Sequence[Any] = (), conditions: Sequence[str] = ()) -> None:
-        self.args: list[Any] = [*args]
-        self._conditions: list[str] = [*conditions]
-
-    def copy(self) -> _Query:
-        return _Query(self.args, self._conditions)
-
-    def add(self, condition: str, *values: object) -> None:
-        """`{}` stands for each value in turn; `condition` is never made from input."""
-        places = [f"${len(self.args) + place}" for place in range(1, len(values) + 1)]
-        self._conditions.append(condition.format(*places))
-        self.args.extend(values)
+class _Query(Conditions):
+    """Which attempts, called `a`."""
 
     def add_filter(self, wanted: AttemptFilter) -> None:
         simple = {
@@ -208,15 +194,11 @@ class _Query:
             )
 
     def sql(self, limit: int) -> str:
-        return f"SELECT {SUMMARY_COLUMNS} FROM attempts AS a {self._where} ORDER BY a.id DESC LIMIT {limit:d}"  # noqa: S608 (no input in it)
+        return f"SELECT {SUMMARY_COLUMNS} FROM attempts AS a {self.where} ORDER BY a.id DESC LIMIT {limit:d}"  # noqa: S608 (no input in it)
 
     def floor_sql(self, walk: int) -> str:
         """The id of the last of the `walk` newest; no row where there are fewer."""
-        return f"SELECT a.id FROM attempts AS a {self._where} ORDER BY a.id DESC OFFSET {walk - 1:d} LIMIT 1"  # noqa: S608 (no input in it)
-
-    @property
-    def _where(self) -> str:
-        return f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
+        return f"SELECT a.id FROM attempts AS a {self.where} ORDER BY a.id DESC OFFSET {walk - 1:d} LIMIT 1"  # noqa: S608 (no input in it)
 
 
 def _lead(wanted: AttemptFilter) -> tuple[_Query, bool]:

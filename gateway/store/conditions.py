@@ -6,7 +6,7 @@ Invariant: no input ever becomes part of a statement; it stands in the arguments
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 
 class Conditions:
@@ -15,6 +15,9 @@ class Conditions:
     def __init__(self, args: Sequence[Any] = (), conditions: Sequence[str] = ()) -> None:
         self.args: list[Any] = [*args]
         self._conditions: list[str] = [*conditions]
+
+    def copy(self) -> Self:
+        return type(self)(self.args, self._conditions)
 
     def place(self, value: object) -> str:
         """Take an argument; how the statement refers to it."""

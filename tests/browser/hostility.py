@@ -13,7 +13,6 @@ from gateway.ingress.tokens import mint
 from gateway.model import Access, AccessType, DeliveryState, ErrorKind, Event, PortState, Role, Token, Webhook
 from gateway.store.audit import AuditEntry
 from gateway.store.replay_range import ReplayRange
-from tests.integration.console.history import add_attempt, add_event, add_row
 from tests.integration.console.site import Site
 
 MARKUP = """</code></pre><script>document.title='owned'</script><img src=x onerror="document.title='owned'">"""
@@ -59,13 +58,11 @@ async def fill_with_hostility(site: Site) -> dict[str, str]:
 
 async def _failed_call(site: Site, webhook: Webhook, other: Webhook) -> tuple[Event, str]:
     """An event of a call that failed at one webhook and waits for another; one attempt at it."""
-    event = await add_event(site, webhook, other, payload=PAYLOAD)
-    await add_attempt(site, event, webhook, status=None, error=ErrorKind.TLS_NAME, detail=MARKUP + TURNED)
-    attempt_id = await add_attempt(
-        site, event, webhook, number=2, status=500, response_body=BODY, response_headers=HEADERS
-    )
-    await add_row(site, event, webhook, DeliveryState.FAILED)
-    await add_row(site, event, other, DeliveryState.RETRYING)
+    event = await site.event(webhook, other, payload=PAYLOAD)
+    await site.attempt(event, webhook, status=None, error=ErrorKind.TLS_NAME, detail=MARKUP + TURNED)
+    attempt_id = await site.attempt(event, webhook, number=2, status=500, response_body=BODY, response_headers=HEADERS)
+    await site.row(event, webhook, DeliveryState.FAILED)
+    await site.row(event, other, DeliveryState.RETRYING)
     return event, attempt_id
 
 

@@ -17,7 +17,6 @@ from gateway.ids import IdSource, id_time
 from gateway.model import DeliveryState, ErrorKind, Event, Webhook
 from gateway.store.minutes import MinuteStore
 from gateway.telemetry.rollup import Rollup
-from tests.integration.console.history import add_attempt, add_event, add_row
 from tests.integration.console.site import Site
 
 LENGTH = timedelta(hours=3)
@@ -74,12 +73,12 @@ class Morning:
             }
             takers = [each for each in (self.crm, self.warehouse, self.wallboard) if type in each.events]
             self.site.ids = _ids_at(at)
-            event = await add_event(self.site, *takers, type=type, payload=json.dumps(payload, indent=2).encode())
+            event = await self.site.event(*takers, type=type, payload=json.dumps(payload, indent=2).encode())
             self.counted[_minute(at)].accepted([event])
             for webhook in takers:
                 earliest = free.get(webhook.id, at)
                 if earliest is None:
-                    await add_row(self.site, event, webhook, DeliveryState.QUEUED, attempts=0, tries=0, next_at=at)
+                    await self.site.row(event, webhook, DeliveryState.QUEUED, attempts=0, tries=0, next_at=at)
                     continue
                 start = max(at, earliest) + timedelta(milliseconds=self.chance.uniform(1, 4))
                 free[webhook.id] = await self._deliver(event, webhook, start)
@@ -99,7 +98,7 @@ class Morning:
             await self._attempt(event, webhook, at, number=number, status=status)
         elif status != 200:
             state = DeliveryState.FAILED if at < self.now else DeliveryState.RETRYING
-            await add_row(self.site, event, webhook, state, attempts=number - 1, tries=number - 1, next_at=at)
+            await self.site.row(event, webhook, state, attempts=number - 1, tries=number - 1, next_at=at)
             return at if state is DeliveryState.FAILED else None
         return at
 
@@ -117,8 +116,7 @@ class Morning:
         if number == 1:
             rollup.started(webhook, (at - id_time(event.id)).total_seconds())
         more: dict[str, Any] = {"error": None if status == 200 else ErrorKind.STATUS, "phases_ms": phases}
-        return await add_attempt(
-            self.site,
+        return await self.site.attempt(
             event,
             webhook,
             id=_ids_at(at).next(),

@@ -9,7 +9,6 @@ import pytest
 from playwright.async_api import Page, async_playwright
 
 from gateway.model import Webhook
-from tests.integration.console.history import add_attempt, add_event
 from tests.integration.console.site import Site, open_site
 
 CHROMIUM = shutil.which("chromium")
@@ -56,9 +55,9 @@ async def seen(database: str) -> AsyncIterator[Seen]:
 
 async def hostile_attempt(site: Site) -> tuple[Webhook, str]:
     hook = await site.webhook(name="<b onmouseover=x()>crm</b>")
-    event = await add_event(site, hook, payload=PAYLOAD)
+    event = await site.event(hook, payload=PAYLOAD)
     headers = b"x-bad: <script>x()</script>\r\n"
-    return hook, await add_attempt(site, event, hook, status=500, response_body=HOSTILE, response_headers=headers)
+    return hook, await site.attempt(event, hook, status=500, response_body=HOSTILE, response_headers=headers)
 
 
 async def test_hostile_content_is_text_on_every_page_and_breaks_no_policy(seen: Seen) -> None:
@@ -79,13 +78,13 @@ async def test_the_page_takes_the_browsers_time_zone(seen: Seen) -> None:
 async def test_a_live_log_puts_new_attempts_on_top_and_a_slow_one_in_its_place(seen: Seen) -> None:
     site = seen.site
     hook = await site.webhook()
-    event = await add_event(site, hook)
+    event = await site.event(hook)
     slow = site.ids.next()
-    first = await add_attempt(site, event, hook, number=2)
+    first = await site.attempt(event, hook, number=2)
     await seen.open("/reports/logs")
     await seen.page.click("#live")
-    second = await add_attempt(site, event, hook, number=3)
-    await add_attempt(site, event, hook, id=slow)
+    second = await site.attempt(event, hook, number=3)
+    await site.attempt(event, hook, id=slow)
     await seen.page.locator(f"tr[data-id='{slow}']").wait_for()
     rows = await seen.page.locator("tr[data-id]").evaluate_all("rows => rows.map((row) => row.dataset.id)")
     assert rows == [second, first, slow]
@@ -94,15 +93,15 @@ async def test_a_live_log_puts_new_attempts_on_top_and_a_slow_one_in_its_place(s
 async def test_a_live_log_does_not_move_under_somebody_who_reads_it(seen: Seen) -> None:
     site = seen.site
     hook = await site.webhook()
-    event = await add_event(site, hook)
+    event = await site.event(hook)
     for number in range(1, 41):
-        await add_attempt(site, event, hook, number=number)
+        await site.attempt(event, hook, number=number)
     await seen.open("/reports/logs")
     await seen.page.click("#live")
     await seen.page.mouse.wheel(0, 600)
     await seen.page.wait_for_function("scrollY > 0")
     place = await seen.page.locator("tr[data-id]").nth(20).bounding_box()
-    await add_attempt(site, event, hook, number=99)
+    await site.attempt(event, hook, number=99)
     await seen.page.get_by_role("button", name="1 new").wait_for()
     assert await seen.page.locator("tr[data-id]").nth(20).bounding_box() == place
     await seen.page.locator("#fresh").dispatch_event("click")

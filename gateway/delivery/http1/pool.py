@@ -94,9 +94,8 @@ class Http1Pool:
             self._dial(attempt)
         else:
             attempt.carrier = self
-            if (
-                self.held < self._max_connections
-            ):  # it is the allowance: should the deadline pass here, no target is to blame
+            if self.held < self._max_connections:
+                # It is the allowance of all: should the deadline pass here, no target is to blame.
                 attempt.doing = ErrorKind.ABANDONED
             self._waiting.append(attempt)
             self._claim()

@@ -1,8 +1,8 @@
 """A lane: the way of events to one webhook. Here is the flow: what comes in, what goes out, and how it ended.
 
-What waits and in which order is in `lane_queue.py`, what is in flight in `lane_flights.py`, what is stored in
-`lane_rows.py` and `backlog.py`, what is read back in `lane_supply.py`, what the settings say in `lane_equipment.py`,
-how the target does in `lane_target.py`. Invariant: of one call at most one delivery is in flight, and none starts
+What waits and in which order is in `queue.py`, what is in flight in `flights.py`, what is stored in
+`rows.py` and `../backlog.py`, what is read back in `supply.py`, what the settings say in `equipment.py`,
+how the target does in `target.py`. Invariant: of one call at most one delivery is in flight, and none starts
 while an earlier one of that call is unsettled, unless its wait for it is over. What happens to one call never holds
 up another.
 """

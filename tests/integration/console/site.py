@@ -48,6 +48,7 @@ from gateway.store.secrets import SecretBox
 from gateway.store.session import Session
 from gateway.store.timeline import Timeline
 from gateway.telemetry.metrics import LaneSample, Metrics
+from tests.integration.history import History
 
 FENCE = Fence("test", 1)
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
@@ -118,7 +119,7 @@ class FormReader(HTMLParser):
             self.fields[name] = [*([held] if isinstance(held, str) else held), value]
 
 
-class Site:
+class Site(History):
     """`client` is one browser. `parts` are what the console works on; `submitted` is what it pushed."""
 
     def __init__(self, dsn: str, pool: asyncpg.Pool[asyncpg.Record], loops: Loops) -> None:

@@ -6,7 +6,6 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from gateway.model import DeliveryState, Role
-from tests.integration.console.history import add_attempt, add_event, add_row
 from tests.integration.console.site import Site
 
 CALLS = ("call.created", "call.ended", "call.saved")
@@ -15,8 +14,8 @@ CALLS = ("call.created", "call.ended", "call.saved")
 async def test_a_call_shows_every_event_at_every_webhook_with_its_attempts(site: Site) -> None:
     await site.sign_in()
     crm, erp = await site.webhook(events=frozenset(CALLS)), await site.webhook(name="erp", events=frozenset(CALLS))
-    events = [await add_event(site, crm, erp, type=type) for type in CALLS]
-    attempts = [await add_attempt(site, event, hook) for event in events for hook in (crm, erp)]
+    events = [await site.event(crm, erp, type=type) for type in CALLS]
+    attempts = [await site.attempt(event, hook) for event in events for hook in (crm, erp)]
     page = await site.get(f"/reports/calls/{events[0].call_key}")
     assert page.status == 200
     assert all(page.html.count(f'href="/reports/logs/{attempt}"') == 2 for attempt in attempts)  # picture and list
@@ -27,10 +26,10 @@ async def test_a_call_shows_every_event_at_every_webhook_with_its_attempts(site:
 async def test_a_retry_stands_right_of_what_failed_and_the_next_one_is_announced(site: Site) -> None:
     await site.sign_in()
     hook = await site.webhook()
-    event = await add_event(site, hook)
+    event = await site.event(hook)
     for number in (1, 2):
-        await add_attempt(site, event, hook, status=503, number=number, id=site.ids.next())
-    await add_row(site, event, hook, DeliveryState.RETRYING, next_at=datetime.now(UTC) + timedelta(hours=2))
+        await site.attempt(event, hook, status=503, number=number, id=site.ids.next())
+    await site.row(event, hook, DeliveryState.RETRYING, next_at=datetime.now(UTC) + timedelta(hours=2))
     page = await site.get(f"/reports/calls/{event.call_key}")
     places = [float(x) for x in re.findall(r'<rect class="attempt bad" x="([\d.]+)%"', page.html)]
     assert len(places) == 2 and places == sorted(places)
@@ -39,7 +38,7 @@ async def test_a_retry_stands_right_of_what_failed_and_the_next_one_is_announced
 
 async def test_a_call_that_no_webhook_matched_says_so(site: Site) -> None:
     await site.sign_in()
-    event = await add_event(site)
+    event = await site.event()
     assert "No webhook matched" in (await site.get(f"/reports/calls/{event.call_key}")).text
 
 
@@ -57,7 +56,7 @@ async def test_a_call_is_found_by_its_id_as_it_was_typed(site: Site) -> None:
 async def test_a_viewer_gets_masked_payloads_and_no_tenant_anothers_call(site: Site) -> None:
     hook = await site.webhook()
     payload = b'{"call_id": 77, "phone": "5551230000", "note": "<script>"}'
-    await add_event(site, hook, payload=payload)
+    await site.event(hook, payload=payload)
     await site.sign_in(Role.VIEWER)
     page = await site.get("/reports/calls/77")
     assert "5551230000" not in page.html and "<script>&" not in page.html and "&lt;script&gt;" in page.html

@@ -25,8 +25,7 @@ from gateway.egress.policy import EgressPolicy
 from gateway.http import problem_middleware
 from gateway.ids import IdSource
 from gateway.ingress.tokens import TokenBook, mint
-from gateway.log import AttemptRecord, DeliveryRow, NewEvent
-from gateway.model import DeliveryState, ErrorKind, Event, Role, Token, Webhook, WebhookState, shard_of
+from gateway.model import Role, Token, Webhook, WebhookState
 from gateway.registry.registry import Registry
 from gateway.store.attempt_log import AttemptLog
 from gateway.store.config import ConfigStore
@@ -38,6 +37,7 @@ from gateway.store.replays import ReplayStore
 from gateway.store.secrets import SecretBox
 from gateway.store.session import Session
 from gateway.store.timeline import Timeline
+from tests.integration.history import History
 
 FENCE = Fence("test", 1)
 
@@ -50,8 +50,8 @@ class Answer:
     json: Any
 
 
-class Api:
-    """A gateway whose pipeline is this class: it writes events, attempts and deliveries as the engine would."""
+class Api(History):
+    """A gateway whose pipeline is this class."""
 
     def __init__(self, dsn: str, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self.pool = pool
@@ -124,70 +124,6 @@ class Api:
         return await self.registry.add_webhook(
             Webhook(id=id, tenant_id=tenant_id, state=state, **(settings | more)), by="test"
         )
-
-    async def event(
-        self,
-        *webhooks: Webhook,
-        type: str = "call.created",
-        payload: bytes | None = None,
-        tenant_id: int = 1,
-    ) -> Event:
-        sent = BY_NAME[type].sample if payload is None else payload
-        checked = check(type, sent)
-        event = Event(
-            id=self.ids.next(),
-            tenant_id=tenant_id,
-            type=type,
-            call_key=checked.call_key,
-            account_id=checked.account_id,
-            payload=sent,
-            webhook_ids=tuple(webhook.id for webhook in webhooks),
-        )
-        await self.log.append([NewEvent(event, shard_of(event))])
-        return event
-
-    async def attempt(self, event: Event, webhook: Webhook, *, status: int | None = 200, **more: Any) -> str:
-        """Log one attempt that ended with a status, or with `error`; answers its id."""
-        error = None if status is None or 200 <= status < 300 else ErrorKind.STATUS
-        columns: dict[str, Any] = {
-            "id": self.ids.next(),
-            "event_id": event.id,
-            "webhook_id": webhook.id,
-            "tenant_id": event.tenant_id,
-            "event_type": event.type,
-            "number": 1,
-            "test": False,
-            "ok": status is not None and error is None,
-            "status": status,
-            "error": error,
-            "detail": None,
-            "duration_us": 1500,
-            "method": webhook.method,
-            "url": webhook.url,
-            "request_headers": b"content-type: application/json\r\nwebhook-id: x\r\n",
-            "body_key": None,
-            "response_headers": None if status is None else b"content-type: text/plain\r\n",
-            "response_body": None if status is None else b"ok",
-            "truncated": False,
-        }
-        record = AttemptRecord(**(columns | more))
-        await self.log.record([record])
-        return record.id
-
-    async def row(self, event: Event, webhook: Webhook, state: DeliveryState, **more: Any) -> DeliveryRow:
-        """Put an unsettled delivery into the store."""
-        columns: dict[str, Any] = {
-            "call_key": event.call_key,
-            "attempts": 1,
-            "tries": 1,
-            "next_at": datetime(2030, 1, 1, tzinfo=UTC),
-            "wait_until": None,
-        }
-        row = DeliveryRow(
-            webhook_id=webhook.id, event_id=event.id, shard=shard_of(event), state=state, **(columns | more)
-        )
-        await self.log.record([], changed=[row])
-        return row
 
     async def rows(self) -> list[asyncpg.Record]:
         return await self.pool.fetch("SELECT * FROM deliveries ORDER BY webhook_id, event_id")
