@@ -122,6 +122,14 @@ class Gateway:
         except (ClientError, TimeoutError):
             return False
 
+    async def stands_by(self) -> bool:
+        """Whether it waits for another process to give the database up."""
+        try:
+            async with self._http().get(f"{self.url}/readyz") as response:
+                return response.status == 503 and "standby" in await response.text()
+        except (ClientError, TimeoutError):
+            return False
+
     @property
     def returncode(self) -> int | None:
         return None if self._process is None else self._process.returncode

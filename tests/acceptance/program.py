@@ -144,7 +144,8 @@ class Switch:
     """
 
     def __init__(self, gateway: Gateway, *, lines: int, rate_per_s: float, first_call_id: int = 1) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
+        """Where it pushes, from the next push on."""
         self._lines = lines
         self._pause_s = lines / rate_per_s
         self._next_call_id = first_call_id
@@ -189,7 +190,7 @@ class Switch:
     async def _answer(self, session: ClientSession, body: bytes) -> str | None:
         """The event's id if the push was answered 202; None if it has to be pushed again."""
         try:
-            async with session.post(f"{self._gateway.url}/v1/events", data=body) as response:
+            async with session.post(f"{self.gateway.url}/v1/events", data=body) as response:
                 self.statuses[response.status] += 1
                 answer = await response.read()
                 assert response.status < 400 or response.status >= 429, answer

@@ -14,6 +14,7 @@ from tests.acceptance.torture import Torture, Verdict
 
 ROUNDS = int(os.environ.get("TORTURE_ROUNDS", "20"))
 POSTGRES_ROUNDS = STOP_ROUNDS = max(1, ROUNDS // 4)
+FROZEN_ROUNDS = max(1, ROUNDS // 10)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 10 * ROUNDS)]
 
@@ -37,6 +38,20 @@ async def test_a_database_that_is_killed_under_load_loses_nothing_and_doubles_on
     verdict = await Torture(folder, seed=2).run(POSTGRES_ROUNDS, victim="postgres")
     assert verdict.kills == POSTGRES_ROUNDS
     assert verdict.ended_by_itself == 0
+    _assert_honest(verdict)
+
+
+async def test_a_gateway_and_its_database_that_are_killed_at_once_lose_nothing(folder: Path) -> None:
+    verdict = await Torture(folder, seed=4).run(POSTGRES_ROUNDS, victim="both")
+    assert verdict.kills == POSTGRES_ROUNDS
+    _assert_honest(verdict)
+
+
+async def test_an_owner_that_is_frozen_past_its_lease_loses_nothing_and_changes_nothing_when_it_wakes_up(
+    folder: Path,
+) -> None:
+    verdict = await Torture(folder, seed=5).run(FROZEN_ROUNDS, victim="frozen")
+    assert verdict.kills == FROZEN_ROUNDS
     _assert_honest(verdict)
 
 

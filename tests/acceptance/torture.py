@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -30,10 +31,17 @@ from tests.acceptance.program import Gateway, RecordTarget, Switch, add_webhook
 PATHS = ("/t/quick", "/t/slow", "/t/flaky")
 LINES = 24
 RATE_PER_S = 300.0
-VICTIMS = {"gateway": "kill -9", "postgres": "kill -9 of the database", "stop": "SIGTERM"}
+VICTIMS = {
+    "gateway": "kill -9",
+    "postgres": "kill -9 of the database",
+    "both": "kill -9 of both at once",
+    "stop": "SIGTERM",
+    "frozen": "frozen past its lease",
+}
 UP_S = (0.1, 0.9)
 """Bounds of the random time between ready and the next kill."""
 DRAIN_TIMEOUT_S = 60.0
+POLL_S = 0.02
 PIPED_WIDTH = 150
 RETRY_SCHEDULE = ",".join(["200ms"] * 99)
 
@@ -57,87 +65,144 @@ class Verdict:
 
 
 class Torture:
-    """One gateway, its switch and its target, and what is learned at each kill."""
+    """A gateway, its switch and its target, and what is learned at each kill."""
 
     def __init__(self, folder: Path, *, seed: int = 1) -> None:
         self._folder = folder
         self._random = random.Random(seed)
+        self._target = RecordTarget()
         self._webhooks: dict[str, str] = {}
         self._in_flight: dict[str, set[str]] = {path: set() for path in PATHS}
         self._verdict = Verdict()
+        self._owner: Gateway
+        self._standby: Gateway
 
     async def run(self, rounds: int, *, victim: str = "gateway", told: Callable[[int], None] | None = None) -> Verdict:
         """`rounds` times what `VICTIMS` says of `victim`, then everything is let through and counted."""
-        kill = {"gateway": self._kill_gateway, "postgres": self._kill_postgres, "stop": self._stop_gateway}[victim]
-        async with RecordTarget() as target:
+        strike = {
+            "gateway": self._kill_gateway,
+            "postgres": self._kill_postgres,
+            "both": self._kill_both,
+            "stop": self._stop_gateway,
+            "frozen": self._freeze_gateway,
+        }[victim]
+        async with self._target as target, AsyncExitStack() as stack:
             target.set("/t/slow", latency_ms=20.0)
             target.set("/t/flaky", failure_rate=0.05)
-            environment = {"GATEWAY_RETRY_SCHEDULE": RETRY_SCHEDULE}
-            async with Gateway(self._folder / "data", egress_ports=[target.port], environment=environment) as gateway:
-                for path in PATHS:
-                    self._webhooks[path] = await add_webhook(gateway, target.url(path))
-                switch = Switch(gateway, lines=LINES, rate_per_s=RATE_PER_S)
-                pushing = asyncio.create_task(switch.run())
-                for round in range(rounds):
-                    await asyncio.sleep(self._random.uniform(*UP_S))
-                    await kill(gateway, target)
-                    if told is not None:
-                        told(round + 1)
-                switch.stop()
-                await pushing
-                await self._compare(switch, target, gateway)
+            self._owner, self._standby = self._gateway("first"), self._gateway("second")
+            for gateway in (self._standby, self._owner):  # which closes first: it may have started the database
+                stack.push_async_callback(gateway.close)
+            await self._owner.start()
+            for path in PATHS:
+                self._webhooks[path] = await add_webhook(self._owner, target.url(path))
+            switch = Switch(self._owner, lines=LINES, rate_per_s=RATE_PER_S)
+            pushing = asyncio.create_task(switch.run())
+            for round in range(rounds):
+                await asyncio.sleep(self._random.uniform(*UP_S))
+                await strike()
+                switch.gateway = self._owner
+                self._verdict.kills += 1
+                if told is not None:
+                    told(round + 1)
+            switch.stop()
+            await pushing
+            await self._compare(switch)
         return self._verdict
 
-    async def _kill_gateway(self, gateway: Gateway, target: RecordTarget) -> None:
+    def _gateway(self, name: str) -> Gateway:
+        """One on the database of all."""
+        gateway = Gateway(
+            self._folder / "data",
+            egress_ports=[self._target.port],
+            environment={"GATEWAY_RETRY_SCHEDULE": RETRY_SCHEDULE},
+        )
+        gateway.log = self._folder / f"{name}.log"
+        return gateway
+
+    # ── What is done to it ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def _kill_gateway(self) -> None:
         started = time.monotonic()
-        gateway.kill9()
-        await gateway.ended()
-        await self._note_in_flight(gateway, target)
-        self._verdict.kills += 1
-        await gateway.start()
+        self._owner.kill9()
+        await self._owner.ended()
+        await self._note_in_flight()
+        await self._owner.start()
         self._verdict.back_s.append(time.monotonic() - started)
 
-    async def _stop_gateway(self, gateway: Gateway, target: RecordTarget) -> None:
+    async def _stop_gateway(self) -> None:
         """Not a kill but a polite stop, under load all the same: after it nothing may be in flight."""
         started = time.monotonic()
-        assert await gateway.term() == 0, gateway.log_tail()
-        self._verdict.kills += 1
-        await gateway.start()
+        assert await self._owner.term() == 0, self._owner.log_tail()
+        await self._owner.start()
         self._verdict.back_s.append(time.monotonic() - started)
 
-    async def _kill_postgres(self, gateway: Gateway, target: RecordTarget) -> None:
+    async def _kill_postgres(self) -> None:
         """The gateway is frozen for a moment, so that what is in flight can be looked up before the database dies."""
-        os.kill(gateway.pid, signal.SIGSTOP)
-        await self._note_in_flight(gateway, target)
-        postmaster = gateway.postmaster_pid()
-        assert postmaster is not None
+        gateway = self._owner
+        postmaster = await self._freeze_and_note(gateway)
         started = time.monotonic()
         os.kill(postmaster, signal.SIGKILL)
         os.kill(gateway.pid, signal.SIGCONT)
-        self._verdict.kills += 1
-        await self._wait_until_it_knows(gateway, postmaster)
+        await self._wait_until_it_knows(postmaster)
         try:
             await gateway.wait_ready()
         except GatewayFailed:
             await gateway.ended()
             self._verdict.ended_by_itself += 1
-            await self._note_in_flight(gateway, target)
+            await self._note_in_flight()
             await gateway.start()
         self._verdict.back_s.append(time.monotonic() - started)
 
-    async def _wait_until_it_knows(self, gateway: Gateway, dead: int) -> None:
+    async def _kill_both(self) -> None:
+        """As when the machine loses its power, but for the file system."""
+        postmaster = await self._freeze_and_note(self._owner)
+        started = time.monotonic()
+        os.kill(postmaster, signal.SIGKILL)
+        self._owner.kill9()
+        await self._owner.ended()
+        await self._owner.start()
+        self._verdict.back_s.append(time.monotonic() - started)
+
+    async def _freeze_gateway(self) -> None:
+        """A standby takes over when the lease has run out. The old owner wakes up beside it, and has to end."""
+        old, new = self._owner, self._standby
+        starting = asyncio.create_task(new.start())
+        while not await new.stands_by():
+            assert not starting.done(), new.log_tail()
+            await asyncio.sleep(POLL_S)
+        await self._freeze_and_note(old)
+        started = time.monotonic()
+        try:
+            await starting
+        finally:
+            os.kill(old.pid, signal.SIGCONT)
+        self._verdict.back_s.append(time.monotonic() - started)
+        self._owner, self._standby = new, old
+        assert await old.ended() not in (0, None), old.log_tail()
+
+    async def _freeze_and_note(self, gateway: Gateway) -> int:
+        """It stops as it is, and what it has in flight is noted; the id of the database's process."""
+        os.kill(gateway.pid, signal.SIGSTOP)
+        await self._note_in_flight()
+        postmaster = gateway.postmaster_pid()
+        assert postmaster is not None
+        return postmaster
+
+    async def _wait_until_it_knows(self, dead: int) -> None:
         """Until another server runs, or the gateway has given up: before that its readiness would be the old one."""
         deadline = time.monotonic() + DRAIN_TIMEOUT_S
-        while gateway.running and gateway.postmaster_pid() in (None, dead):
+        while self._owner.running and self._owner.postmaster_pid() in (None, dead):
             assert time.monotonic() < deadline, "PostgreSQL was not started again"
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(POLL_S)
 
-    async def _note_in_flight(self, gateway: Gateway, target: RecordTarget) -> None:
+    # ── What came of it ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _note_in_flight(self) -> None:
         """What was delivered to a target, or is being, and has no successful attempt in the log."""
-        connection = await asyncpg.connect(gateway.dsn)
+        connection = await asyncpg.connect(self._owner.dsn)
         try:
             for path, webhook_id in self._webhooks.items():
-                sent = target.record(path).sent
+                sent = self._target.record(path).sent
                 rows = await connection.fetch(
                     "SELECT event_id FROM attempts WHERE ok AND webhook_id = $1 AND event_id = ANY($2::uuid[])",
                     UUID(webhook_id),
@@ -149,16 +214,16 @@ class Torture:
         finally:
             await connection.close()
 
-    async def _compare(self, switch: Switch, target: RecordTarget, gateway: Gateway) -> None:
+    async def _compare(self, switch: Switch) -> None:
         verdict = self._verdict
         verdict.accepted = len(switch.accepted)
         verdict.unanswered = switch.unanswered
         for path in PATHS:
-            missing = await target.delivered(path, set(switch.accepted), timeout_s=DRAIN_TIMEOUT_S)
+            missing = await self._target.delivered(path, set(switch.accepted), timeout_s=DRAIN_TIMEOUT_S)
             verdict.lost += len(missing)
-        await gateway.term()  # whatever it might still have sent twice, it has sent when it has stopped
+        await self._owner.term()  # whatever it might still have sent twice, it has sent when it has stopped
         for path in PATHS:
-            record = target.record(path)
+            record = self._target.record(path)
             verdict.delivered += len(record.ids)
             verdict.doubled += record.doubled.total()
             verdict.doubled_unexplained += len(set(record.doubled) - self._in_flight[path])
@@ -196,12 +261,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=200, help="kills of the gateway")
     parser.add_argument("--postgres-rounds", type=int, default=20, help="kills of PostgreSQL")
+    parser.add_argument("--both-rounds", type=int, default=20, help="kills of both at once")
     parser.add_argument("--stop-rounds", type=int, default=20, help="polite stops of the gateway")
+    parser.add_argument("--frozen-rounds", type=int, default=10, help="take-overs by a standby from a frozen owner")
     parser.add_argument("--seed", type=int, default=1, help="when the kills fall")
     arguments = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
     verdicts: dict[str, Verdict] = {}
-    asked = {"gateway": arguments.rounds, "postgres": arguments.postgres_rounds, "stop": arguments.stop_rounds}
+    asked = {
+        "gateway": arguments.rounds,
+        "postgres": arguments.postgres_rounds,
+        "both": arguments.both_rounds,
+        "stop": arguments.stop_rounds,
+        "frozen": arguments.frozen_rounds,
+    }
     for victim, rounds in asked.items():
         if rounds:
             with tempfile.TemporaryDirectory(prefix="torture-") as folder, console.status(victim) as status:

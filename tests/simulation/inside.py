@@ -39,8 +39,8 @@ def _lane_bounds(lane: Lane) -> str | None:
     loaded = lane.supply.ahead + lane.webhook.max_in_flight
     if len(lane.queue.fresh) > limits.queue_deliveries + loaded:
         return f"{len(lane.queue.fresh)} fresh deliveries are queued"
-    if len(lane.queue.retries) > limits.retries + lane.webhook.max_in_flight:  # those that waited behind one in flight
-        return f"{len(lane.queue.retries)} retries are queued"
+    if lane.queue.retries_held > limits.retries:
+        return f"{lane.queue.retries_held} retries are held"
     if lane.queue.bytes > limits.queue_bytes + (loaded + 1) * (OVERHEAD_BYTES + PAYLOAD_BYTES_MAX):
         return f"{lane.queue.bytes} bytes are queued"
     if len(aside := lane._return.aside or ()) > limits.queue_deliveries:

@@ -77,7 +77,7 @@ class Lane:
         delivery = Delivery.stored_as(due.row, event)
         delivery.overtakes = overtaken(due, self.backlog)
         self.backlog.resumes(delivery)
-        self.queue.add(delivery, again=delivery.tries > 0)
+        self.queue.add(delivery)
 
     def change(self, webhook: Webhook) -> None:
         """Go on under new settings; one that is no longer active puts what is waiting into the store."""
@@ -206,7 +206,7 @@ class Lane:
         if self.target.breaker.state is not BreakerState.CLOSED:
             probes = self.target.breaker.room(now, in_flight) and not queue.fresh and not queue.retries
             return Room(int(probes), int(probes))
-        again = len(queue.retries) + self._flights.retries
+        again = queue.retries_held + self._flights.retries
         return self.supply.room(
             in_flight_most=self.webhook.max_in_flight,
             held=max(len(queue.fresh) + in_flight - self._flights.retries, len(self.backlog.in_memory) - again),

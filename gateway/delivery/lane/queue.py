@@ -24,12 +24,18 @@ class LaneQueue:
         """Calls with a delivery queued or in flight, and what of them waits behind it."""
         self.bytes = 0
         """Of all that is queued, waits behind, is held aside or is in flight."""
+        self._retries_behind = 0
         self._budget = budget
         self._limits = limits
 
     @property
     def depth(self) -> int:
         return len(self.fresh) + len(self.retries) + sum(len(queue) for queue in self.calls.values() if queue)
+
+    @property
+    def retries_held(self) -> int:
+        """Retries that are queued, or wait behind another of their call."""
+        return len(self.retries) + self._retries_behind
 
     @property
     def is_full(self) -> bool:
@@ -40,9 +46,10 @@ class LaneQueue:
             or not self._budget.has_room_for(self.bytes)
         )
 
-    def add(self, delivery: Delivery, *, again: bool = False) -> None:
-        """Queue it, for a first try or `again`; or behind what there is of its call."""
+    def add(self, delivery: Delivery) -> None:
+        """Queue it, for a first try or for another one; or behind what there is of its call."""
         self.count(delivery)
+        is_retry = delivery.tries > 0
         call_key = delivery.call_key
         if call_key is not None:
             if call_key in self.calls:
@@ -50,9 +57,10 @@ class LaneQueue:
                 if followers is None:
                     followers = self.calls[call_key] = deque()
                 followers.append(delivery)
+                self._retries_behind += is_retry
                 return
             self.calls[call_key] = None
-        (self.retries if again else self.fresh).append(delivery)
+        (self.retries if is_retry else self.fresh).append(delivery)
 
     def count(self, delivery: Delivery) -> None:
         """It takes memory from now on, until `discount`."""
@@ -75,6 +83,7 @@ class LaneQueue:
             if followers:
                 follower = followers.popleft()
                 self.calls[delivery.call_key] = followers or None
+                self._retries_behind -= follower.tries > 0
                 (self.retries if follower.tries else self.fresh).appendleft(follower)
 
     def failed(self, delivery: Delivery) -> Iterable[Delivery]:
@@ -82,6 +91,7 @@ class LaneQueue:
         self.discount(delivery)
         followers = () if delivery.call_key is None else self.calls.pop(delivery.call_key) or ()
         for follower in followers:
+            self._retries_behind -= follower.tries > 0
             self.discount(follower)
         return followers
 
@@ -90,6 +100,7 @@ class LaneQueue:
         taken = [*self.fresh, *self.retries]
         self.fresh.clear()
         self.retries.clear()
+        self._retries_behind = 0
         in_flight = {delivery.call_key for delivery in flying}
         for call_key, followers in list(self.calls.items()):
             taken.extend(followers or ())
