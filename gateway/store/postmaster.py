@@ -41,6 +41,8 @@ OPTIONS = {
     "log_timezone": "UTC",
     # Details of an error quote rows, and rows hold personal data.
     "log_error_verbosity": "terse",
+    # After a crash, one call for the whole file system, where a call for each file takes seconds.
+    "recovery_init_sync_method": "syncfs",
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",
