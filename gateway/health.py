@@ -14,9 +14,9 @@ from typing import Protocol
 import structlog
 
 from gateway.delivery.streak import Streak
-from gateway.errors import Problem, Unavailable
+from gateway.errors import Unavailable
 from gateway.model import Webhook, WebhookState
-from gateway.registry.registry import BY_GATEWAY, Registry
+from gateway.registry.registry import Registry
 
 CHECK_EVERY_S = 1.0
 TOLD_AFTER = timedelta(days=2)
@@ -53,13 +53,13 @@ class Health:
         self._registry = registry
         self._store = store
         self._pause_after = timedelta(seconds=pause_after_s)
-        self._gone: set[str] = set()
+        self._gone: dict[str, str] = {}
         self._nudged = asyncio.Event()
         self._saved: set[str] = set()
 
-    def gone(self, webhook_id: str) -> None:
+    def gone(self, webhook_id: str, url: str) -> None:
         """Its target answered 410. It is paused at once: until then the same event would be sent there again."""
-        self._gone.add(webhook_id)
+        self._gone[webhook_id] = url
         self._nudged.set()
 
     async def restore(self, lanes: Streaks) -> None:
@@ -88,9 +88,10 @@ class Health:
 
     async def look(self, lanes: Streaks, tell: Tell) -> None:
         """One round. Raises `Unavailable`; what is not done then is due in the next round."""
-        for webhook_id in tuple(self._gone):
-            await self._pause(webhook_id, GONE)
-            self._gone.discard(webhook_id)
+        for webhook_id, url in tuple(self._gone.items()):
+            await self._pause(webhook_id, url, GONE)
+            if self._gone[webhook_id] == url:
+                del self._gone[webhook_id]
         failing = dict(lanes.streaks())
         for webhook_id in self._saved - failing.keys():
             await self._store.save_failing_since(webhook_id, None)
@@ -110,19 +111,11 @@ class Health:
             self._saved.add(webhook_id)
             streak.saved = True
         if streak.is_too_long(self._pause_after):
-            await self._pause(webhook_id, too_long_reason(streak))
+            await self._pause(webhook_id, webhook.url, too_long_reason(streak))
 
-    async def _pause(self, webhook_id: str, reason: str) -> None:
-        webhook = self._registry.webhook(webhook_id)
-        if webhook is None or webhook.state is not WebhookState.ACTIVE:
-            return
-        try:
-            await self._registry.change_webhook(
-                webhook_id, {"state": WebhookState.PAUSED, "reason": reason}, by=BY_GATEWAY
-            )
-        except Problem:
-            return  # deleted meanwhile
-        log.warning("webhook_paused", webhook_id=webhook_id, reason=reason)
+    async def _pause(self, webhook_id: str, url: str, reason: str) -> None:
+        if await self._registry.pause_webhook(webhook_id, url=url, reason=reason):
+            log.warning("webhook_paused", webhook_id=webhook_id, reason=reason)
 
 
 def too_long_reason(streak: Streak) -> str:

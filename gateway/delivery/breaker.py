@@ -66,6 +66,11 @@ class Breaker:
             self.opened_at = now_s
             self._open(reason, now_s)
 
+    def abandoned(self) -> None:
+        """The gateway gave up: it says nothing of the target, and a probe is due as before."""
+        if self.state is BreakerState.PROBING:
+            self.state = BreakerState.OPEN
+
     def _too_many(self) -> bool:
         return self._in_a_row >= FAILURES_IN_A_ROW or (
             self._seen >= WINDOW and self._failed >= FAILURE_SHARE * self._seen

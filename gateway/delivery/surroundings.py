@@ -20,7 +20,7 @@ from gateway.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """`gone` is told of a webhook whose target answered 410; `nudge` wakes the loader."""
+    """`gone` is told of a webhook, and of its URL that answered 410; `nudge` wakes the loader."""
 
     recorder: Recorder
     transport: Transport
@@ -32,6 +32,6 @@ class Surroundings:
     parse_target: Callable[[str], Target]
     retry_schedule_s: tuple[float, ...]
     chance: Callable[[], float]
-    gone: Callable[[str], None]
+    gone: Callable[[str, str], None]
     nudge: Callable[[], None]
     limits: Limits = field(default_factory=Limits)

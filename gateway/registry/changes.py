@@ -36,7 +36,7 @@ class AccessChanges(TypedDict, total=False):
 
 
 class WebhookChanges(TypedDict, total=False):
-    """`state` ACTIVE resumes, PAUSED pauses (with a `reason`, where the gateway itself does)."""
+    """`state` ACTIVE resumes, PAUSED pauses."""
 
     name: str
     events: frozenset[str]
@@ -44,7 +44,6 @@ class WebhookChanges(TypedDict, total=False):
     url: str
     access: Access | None
     state: WebhookState
-    reason: str | None
     timeout_s: float
     max_in_flight: int
     rate_per_s: float | None

@@ -172,13 +172,22 @@ class Registry(View):
         """As it was saved. A resumed one whose port is not open is `blocked`; a reason ends with its state."""
         async with self._edit(by) as edit:
             old = found(edit.state.webhooks, webhook_id)
-            if "state" in changes:  # who asks for a state takes it over: a pause of the gateway becomes the user's own
-                changes = {"reason": None, **changes}
             new = replace(old, **changes)
+            if "state" in changes:  # who asks for a state takes it over: a pause of the gateway becomes the user's own
+                new = replace(new, reason=None)
             if new.url != old.url:  # an old one that has come to be refused does not stand in the way of a pause
                 check_url(new.url, self._policy)
             await edit.save_webhook(with_access(new, edit.state))
         return self._state.webhooks[webhook_id]
+
+    async def pause_webhook(self, webhook_id: str, *, url: str, reason: str) -> bool:
+        """Pause it, as the gateway itself, if it is active and still at this URL; whether that was so."""
+        async with self._edit(BY_GATEWAY) as edit:
+            webhook = edit.state.webhooks.get(webhook_id)
+            if webhook is None or webhook.state is not WebhookState.ACTIVE or webhook.url != url:
+                return False
+            await edit.save_webhook(replace(webhook, state=WebhookState.PAUSED, reason=reason))
+        return True
 
     async def resume_webhook(self, webhook_id: str, *, by: str) -> bool:
         """Resume it if the gateway itself has paused it; never what a user has paused. Whether it is active now."""

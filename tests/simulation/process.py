@@ -170,7 +170,7 @@ class Process:
             parse_target=parse_target,
             retry_schedule_s=(),
             chance=chance.random,
-            gone=lambda _: None,
+            gone=lambda *_: None,
             nudge=loader.nudge,
             limits=world.limits,
         )

@@ -44,6 +44,17 @@ def test_a_large_share_of_failures_opens_it_without_a_row() -> None:
     assert breaker.state is BreakerState.OPEN
 
 
+def test_an_abandoned_probe_is_due_again_at_once_and_other_abandoned_attempts_count_for_nothing() -> None:
+    breaker = opened()
+    breaker.starts()
+    breaker.abandoned()
+    assert breaker.state is BreakerState.OPEN and breaker.room(FIRST_COOLDOWN_S, 0)
+    closed = Breaker()
+    for _ in range(2 * FAILURES_IN_A_ROW):
+        closed.abandoned()
+    assert closed.state is BreakerState.CLOSED
+
+
 def test_while_open_nothing_starts_and_then_one_probe() -> None:
     breaker = opened()
     assert not breaker.room(FIRST_COOLDOWN_S / 2, 0)

@@ -177,7 +177,7 @@ class Lane:
         self.target.failed(outcome, counts=self._is_active)
         if says_gone(outcome) and not self._closed:
             self._is_active = False  # it is about to be paused: nothing more is sent there meanwhile
-            self._around.gone(self.webhook.id)
+            self._around.gone(self.webhook.id, self.webhook.url)
         self._tell_patience()
 
     def _fail(self, delivery: Delivery, record: AttemptRecord, outcome: Outcome) -> None:

@@ -37,7 +37,10 @@ class LaneTarget:
 
     def failed(self, outcome: Outcome, *, counts: bool) -> None:
         """`counts` says that it may make the streak longer: an attempt that outlived its webhook's pause does not."""
-        if counts and outcome.error is not ErrorKind.ABANDONED:
+        if outcome.error is ErrorKind.ABANDONED:
+            self.breaker.abandoned()
+            return
+        if counts:
             now = self._clock.now()
             if self.streak is None:
                 self.streak = Streak(now)

@@ -49,11 +49,11 @@ class Rig:
 
 
 async def paused_by_gateway(api: Api, **settings: Any) -> str:
-    hook_id: str = (await api.make("/webhooks", {**HOOK, **settings}))["id"]
+    hook = await api.make("/webhooks", {**HOOK, **settings})
     rig = Rig(api)
-    rig.health.gone(hook_id)
+    rig.health.gone(hook["id"], hook["url"])
     await rig.look()
-    return hook_id
+    return str(hook["id"])
 
 
 async def test_a_webhook_that_has_failed_for_days_is_told_of_and_paused_with_a_reason(api: Api) -> None:
@@ -65,6 +65,15 @@ async def test_a_webhook_that_has_failed_for_days_is_told_of_and_paused_with_a_r
     assert shown["state"] == "paused" and rig.told == [hook["id"]]
     assert "HTTP 503" in shown["reason"] and "gateway webhook resume" in shown["reason"]
     assert (await api.audited())[0]["actor"] == "gateway"
+
+
+async def test_a_webhook_that_has_left_the_url_that_is_gone_is_not_paused(api: Api) -> None:
+    hook = await api.make("/webhooks", HOOK)
+    rig = Rig(api)
+    rig.health.gone(hook["id"], hook["url"])
+    await api.call("PATCH", f"/webhooks/{hook['id']}", {"url": "https://crm.example.com/moved"})
+    await rig.look()
+    assert (await api.call("GET", f"/webhooks/{hook['id']}")).json["state"] == "active"
 
 
 async def test_since_when_a_webhook_fails_outlives_a_restart_and_ends_with_a_success(api: Api) -> None:

@@ -14,7 +14,6 @@ import pytest
 from gateway.egress.policy import EgressPolicy
 from gateway.errors import Unavailable
 from gateway.ids import IdSource
-from gateway.model import WebhookState
 from gateway.registry.registry import OVERLAP, Registry
 from gateway.store import config
 from gateway.store.config import Change, ConfigStore
@@ -126,7 +125,7 @@ async def test_a_change_from_elsewhere_is_a_conflict_once_and_then_known(api: Ap
 async def test_a_pause_by_the_gateway_keeps_its_reason_until_somebody_resumes(api: Api) -> None:
     hook = await api.make("/webhooks", HOOK)
     reason = "the target answered 410 Gone"
-    await api.registry.change_webhook(hook["id"], {"state": WebhookState.PAUSED, "reason": reason}, by="gateway")
+    assert await api.registry.pause_webhook(hook["id"], url=hook["url"], reason=reason)
     path = f"/webhooks/{hook['id']}"
     assert (await api.call("PATCH", path, {"name": "n"})).json["reason"] == reason
     assert (await api.call("PATCH", path, {"state": "active"})).json["reason"] is None

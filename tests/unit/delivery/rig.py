@@ -123,7 +123,7 @@ class Rig:
         self.transport = HeldTransport()
         self.metrics = Metrics(version="0")
         self.gate = Gate()
-        self.gone: list[str] = []
+        self.gone: list[tuple[str, str]] = []
         self.ids = IdSource()
         self.ids.stay_above(max(log.events, default=ZERO_ID))
         self.limits = limits or Limits()
@@ -141,7 +141,7 @@ class Rig:
             parse_target=parse_target,
             retry_schedule_s=SCHEDULE_S,
             chance=chance,
-            gone=self.gone.append,
+            gone=lambda *of: self.gone.append(of),
             nudge=self.loader.nudge,
             limits=self.limits,
         )

@@ -150,7 +150,7 @@ async def test_410_tells_who_pauses_webhooks_and_costs_no_place_in_the_schedule(
         event_id = rig.accept()
         rig.end(event_id, answer(410))
         await rig.recorded()
-        assert rig.gone == [ID]
+        assert rig.gone == [(ID, rig.lane().webhook.url)]
         row = rig.log.rows[ID, event_id]
         assert (row.state, row.tries, row.attempts) == (DeliveryState.QUEUED, 0, 1)
 
