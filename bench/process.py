@@ -46,13 +46,20 @@ class Refused(Exception):
 class Gateway:
     """One gateway on one data directory; it may be started and ended any number of times.
 
-    `log` collects what all its lives wrote to stdout and stderr. `pid` is that of the present life.
+    `log` collects what all its lives wrote to stdout and stderr. `pid` is that of the present life. `descriptors`
+    is how many files it may have open; as many as whoever starts it unless set.
     """
 
     def __init__(
-        self, data_dir: Path, *, egress_ports: Iterable[int] = (), environment: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        *,
+        egress_ports: Iterable[int] = (),
+        environment: Mapping[str, str] | None = None,
+        descriptors: int | None = None,
     ) -> None:
         self.data_dir = data_dir
+        self._limited = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}"]
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -98,7 +105,7 @@ class Gateway:
         started = time.monotonic()
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway.cli", "serve",
+                *self._limited, sys.executable, "-m", "gateway.cli", "serve",
                 cwd=REPOSITORY, env=self._environment, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
