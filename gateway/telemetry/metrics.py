@@ -34,6 +34,11 @@ LOOP_LAG_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 
 UNSETTLED = (DeliveryState.QUEUED, DeliveryState.RETRYING, DeliveryState.FAILED)
 SUCCESS, FAILURE = "success", "failure"
+REFUSALS = (
+    *("bad-json", "validation", "idempotency-key-reused", "too-large", "timeout"),
+    *("unauthorized", "forbidden", "over-quota", "unavailable"),
+)
+"""Why pushes are usually refused: the types of their problems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,9 @@ class Metrics(Collector):
         self.events_duplicate = Count(
             "gateway_events_duplicate", "Pushes answered 202 because their key had been accepted before."
         )
-        self.events_rejected = LabelledCount("gateway_events_rejected", "Pushes refused, by reason.", label="reason")
+        self.events_rejected = LabelledCount(
+            "gateway_events_rejected", "Pushes refused, by reason.", label="reason", known=REFUSALS
+        )
         self.intake_commit_seconds = Histogram(
             "gateway_intake_commit_seconds", "How long the commit of a batch of events took.", bounds=COMMIT_BOUNDS_S
         )

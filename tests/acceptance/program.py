@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
@@ -156,6 +157,8 @@ class Switch:
         self.unanswered = 0
         self.pending = 0
         """Pushes that have no answer yet."""
+        self.accepted_until = 0.0
+        """When the latest of the pushes that were answered 202 was sent, on the monotonic clock."""
 
     def stop(self) -> None:
         """No new call is begun; `run()` returns when the open ones are pushed to their end."""
@@ -189,12 +192,16 @@ class Switch:
 
     async def _answer(self, session: ClientSession, body: bytes) -> str | None:
         """The event's id if the push was answered 202; None if it has to be pushed again."""
+        sent_at = time.monotonic()
         try:
             async with session.post(f"{self.gateway.url}/v1/events", data=body) as response:
                 self.statuses[response.status] += 1
                 answer = await response.read()
                 assert response.status < 400 or response.status >= 429, answer
-                return str(json.loads(answer)["id"]) if response.status == 202 else None
+                if response.status != 202:
+                    return None
+                self.accepted_until = max(self.accepted_until, sent_at)
+                return str(json.loads(answer)["id"])
         except (ClientError, TimeoutError, OSError):
             self.unanswered += 1
             return None

@@ -25,7 +25,6 @@ import asyncpg
 from rich.console import Console
 from rich.table import Table
 
-from bench.process import GatewayFailed
 from tests.acceptance.program import Gateway, RecordTarget, Switch, add_webhook
 
 PATHS = ("/t/quick", "/t/slow", "/t/flaky")
@@ -41,7 +40,8 @@ VICTIMS = {
 UP_S = (0.1, 0.9)
 """Bounds of the random time between ready and the next kill."""
 DRAIN_TIMEOUT_S = 60.0
-POLL_S = 0.02
+BACK_TIMEOUT_S = 60.0
+POLL_S = 0.01
 PIPED_WIDTH = 150
 RETRY_SCHEDULE = ",".join(["200ms"] * 99)
 
@@ -61,7 +61,7 @@ class Verdict:
     overtaken: int = 0
     unanswered: int = 0
     back_s: list[float] = field(default_factory=list)
-    """From each kill until the gateway was ready again, in seconds."""
+    """From each kill until a push that was sent after it was answered 202, in seconds."""
 
 
 class Torture:
@@ -76,6 +76,8 @@ class Torture:
         self._verdict = Verdict()
         self._owner: Gateway
         self._standby: Gateway
+        self._switch: Switch
+        self._starting: asyncio.Task[float]
 
     async def run(self, rounds: int, *, victim: str = "gateway", told: Callable[[int], None] | None = None) -> Verdict:
         """`rounds` times what `VICTIMS` says of `victim`, then everything is let through and counted."""
@@ -95,18 +97,21 @@ class Torture:
             await self._owner.start()
             for path in PATHS:
                 self._webhooks[path] = await add_webhook(self._owner, target.url(path))
-            switch = Switch(self._owner, lines=LINES, rate_per_s=RATE_PER_S)
-            pushing = asyncio.create_task(switch.run())
+            self._switch = Switch(self._owner, lines=LINES, rate_per_s=RATE_PER_S)
+            pushing = asyncio.create_task(self._switch.run())
             for round in range(rounds):
+                if victim == "frozen":
+                    await self._stand_by()
                 await asyncio.sleep(self._random.uniform(*UP_S))
+                struck = time.monotonic()
                 await strike()
-                switch.gateway = self._owner
+                await self._until_it_accepts(struck)
                 self._verdict.kills += 1
                 if told is not None:
                     told(round + 1)
-            switch.stop()
+            self._switch.stop()
             await pushing
-            await self._compare(switch)
+            await self._compare()
         return self._verdict
 
     def _gateway(self, name: str) -> Gateway:
@@ -122,62 +127,38 @@ class Torture:
     # ── What is done to it ──────────────────────────────────────────────────────────────────────────────────────
 
     async def _kill_gateway(self) -> None:
-        started = time.monotonic()
         self._owner.kill9()
         await self._owner.ended()
         await self._note_in_flight()
         await self._owner.start()
-        self._verdict.back_s.append(time.monotonic() - started)
 
     async def _stop_gateway(self) -> None:
         """Not a kill but a polite stop, under load all the same: after it nothing may be in flight."""
-        started = time.monotonic()
         assert await self._owner.term() == 0, self._owner.log_tail()
         await self._owner.start()
-        self._verdict.back_s.append(time.monotonic() - started)
 
     async def _kill_postgres(self) -> None:
         """The gateway is frozen for a moment, so that what is in flight can be looked up before the database dies."""
-        gateway = self._owner
-        postmaster = await self._freeze_and_note(gateway)
-        started = time.monotonic()
-        os.kill(postmaster, signal.SIGKILL)
-        os.kill(gateway.pid, signal.SIGCONT)
-        await self._wait_until_it_knows(postmaster)
-        try:
-            await gateway.wait_ready()
-        except GatewayFailed:
-            await gateway.ended()
-            self._verdict.ended_by_itself += 1
-            await self._note_in_flight()
-            await gateway.start()
-        self._verdict.back_s.append(time.monotonic() - started)
+        os.kill(await self._freeze_and_note(self._owner), signal.SIGKILL)
+        os.kill(self._owner.pid, signal.SIGCONT)
 
     async def _kill_both(self) -> None:
         """As when the machine loses its power, but for the file system."""
-        postmaster = await self._freeze_and_note(self._owner)
-        started = time.monotonic()
-        os.kill(postmaster, signal.SIGKILL)
+        os.kill(await self._freeze_and_note(self._owner), signal.SIGKILL)
         self._owner.kill9()
         await self._owner.ended()
         await self._owner.start()
-        self._verdict.back_s.append(time.monotonic() - started)
 
     async def _freeze_gateway(self) -> None:
         """A standby takes over when the lease has run out. The old owner wakes up beside it, and has to end."""
         old, new = self._owner, self._standby
-        starting = asyncio.create_task(new.start())
-        while not await new.stands_by():
-            assert not starting.done(), new.log_tail()
-            await asyncio.sleep(POLL_S)
         await self._freeze_and_note(old)
-        started = time.monotonic()
         try:
-            await starting
+            await self._starting
         finally:
             os.kill(old.pid, signal.SIGCONT)
-        self._verdict.back_s.append(time.monotonic() - started)
         self._owner, self._standby = new, old
+        self._switch.gateway = new
         assert await old.ended() not in (0, None), old.log_tail()
 
     async def _freeze_and_note(self, gateway: Gateway) -> int:
@@ -188,12 +169,24 @@ class Torture:
         assert postmaster is not None
         return postmaster
 
-    async def _wait_until_it_knows(self, dead: int) -> None:
-        """Until another server runs, or the gateway has given up: before that its readiness would be the old one."""
-        deadline = time.monotonic() + DRAIN_TIMEOUT_S
-        while self._owner.running and self._owner.postmaster_pid() in (None, dead):
-            assert time.monotonic() < deadline, "PostgreSQL was not started again"
+    async def _stand_by(self) -> None:
+        """Start the other gateway, which waits for the lease of the first."""
+        self._starting = asyncio.create_task(self._standby.start())
+        while not await self._standby.stands_by():
+            assert not self._starting.done(), self._standby.log_tail()
             await asyncio.sleep(POLL_S)
+
+    async def _until_it_accepts(self, since: float) -> None:
+        """Until a push that was sent after that is answered 202. A gateway that ended by itself is started again."""
+        deadline = time.monotonic() + BACK_TIMEOUT_S
+        while self._switch.accepted_until <= since:
+            assert time.monotonic() < deadline, self._owner.log_tail()
+            if not self._owner.running:
+                self._verdict.ended_by_itself += 1
+                await self._note_in_flight()
+                await self._owner.start()
+            await asyncio.sleep(POLL_S)
+        self._verdict.back_s.append(time.monotonic() - since)
 
     # ── What came of it ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -214,8 +207,8 @@ class Torture:
         finally:
             await connection.close()
 
-    async def _compare(self, switch: Switch) -> None:
-        verdict = self._verdict
+    async def _compare(self) -> None:
+        verdict, switch = self._verdict, self._switch
         verdict.accepted = len(switch.accepted)
         verdict.unanswered = switch.unanswered
         for path in PATHS:
@@ -241,7 +234,7 @@ def table(verdicts: dict[str, Verdict]) -> Table:
         "doubled",
         "in flight then",
         "overtaken",
-        "back after, s",
+        "accepting after, s",
     ):
         shown.add_column(heading, justify="right")
     for victim, verdict in verdicts.items():
