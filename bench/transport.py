@@ -23,7 +23,7 @@ import httptools
 import trustme
 import uvloop
 
-from gateway.delivery.aiohttp_transport import AiohttpTransport
+from bench.aiohttp_transport import AiohttpTransport
 from gateway.delivery.http1 import Http1Transport
 from gateway.delivery.transport import Pool, Request, Target, Transport
 from gateway.model import Outcome

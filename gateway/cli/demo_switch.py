@@ -187,8 +187,8 @@ class DemoSwitch:
                 return _Said(
                     again=response.status in AGAIN_STATUSES, retry_after_s=int(wait) if wait.isdecimal() else 0
                 )
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError):
-            return _Said(again=True)  # taken or not: the key makes sure that it counts once
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+            return _Said(again=True)  # taken or not, or no answer of a gateway: the key makes sure that it counts once
 
 
 async def _end(calls: set[asyncio.Task[None]]) -> None:

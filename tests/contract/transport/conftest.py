@@ -11,7 +11,7 @@ import pytest
 import trustme
 import uvloop
 
-from gateway.delivery.aiohttp_transport import AiohttpTransport
+from bench.aiohttp_transport import AiohttpTransport
 from gateway.delivery.http1 import Http1Transport
 from gateway.delivery.transport import Transport
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.delivery.aiohttp_transport import AiohttpTransport
+from bench.aiohttp_transport import AiohttpTransport
 from gateway.delivery.http1 import Http1Transport
 from gateway.delivery.transport import RESPONSE_BODY_LIMIT
 from gateway.model import Outcome

@@ -17,8 +17,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from bench.aiohttp_connector import Connector, LimitExceeded, VettedAddresses
 from gateway.delivery import failures
-from gateway.delivery.aiohttp_connector import Connector, LimitExceeded, VettedAddresses
 from gateway.delivery.transport import (
     IDLE_LIMIT_S,
     RESPONSE_BODY_LIMIT,
