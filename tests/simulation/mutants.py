@@ -212,9 +212,9 @@ class KnowsNoRest(Lane):
 class KnowsNoCalls(LaneQueue):
     """Whatever is queued may start."""
 
-    def add(self, delivery: Delivery, *, again: bool = False) -> None:
+    def add(self, delivery: Delivery) -> None:
         self.count(delivery)
-        (self.retries if again else self.fresh).append(delivery)
+        (self.retries if delivery.tries else self.fresh).append(delivery)
 
     def succeeded(self, delivery: Delivery) -> None:
         self.discount(delivery)
