@@ -53,7 +53,7 @@ format: setup ## put the code into shape
 bench: setup ## measure throughput, latency and CPU for each event
 	$(BIN)/python -m bench.run $(ARGS)
 
-TROUBLES := $(addprefix tests/acceptance/test_,hostile_targets.py overload.py database_trouble.py)
+TROUBLES := $(addprefix tests/acceptance/test_,hostile_targets.py overload.py replays.py database_trouble.py)
 
 torture: setup ## kill it under load, again and again, and compare both ledgers
 	$(BIN)/python -m tests.acceptance.torture $(ARGS)
