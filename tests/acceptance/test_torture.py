@@ -32,6 +32,13 @@ async def test_a_gateway_that_is_killed_under_load_loses_nothing_and_doubles_onl
     _assert_honest(verdict)
 
 
+async def test_a_gateway_that_is_killed_while_its_webhooks_are_changed_loses_nothing(folder: Path) -> None:
+    verdict = await Torture(folder, seed=6).run(POSTGRES_ROUNDS, victim="restless")
+    assert verdict.kills == POSTGRES_ROUNDS
+    assert verdict.changes >= 10 * POSTGRES_ROUNDS
+    _assert_honest(verdict)
+
+
 async def test_a_database_that_is_killed_under_load_loses_nothing_and_doubles_only_what_was_in_flight(
     folder: Path,
 ) -> None:

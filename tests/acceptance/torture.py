@@ -25,6 +25,7 @@ import asyncpg
 from rich.console import Console
 from rich.table import Table
 
+from tests.acceptance.administrator import Administrator
 from tests.acceptance.program import Gateway, RecordTarget, Switch, add_webhook
 
 PATHS = ("/t/quick", "/t/slow", "/t/flaky")
@@ -32,6 +33,7 @@ LINES = 24
 RATE_PER_S = 300.0
 VICTIMS = {
     "gateway": "kill -9",
+    "restless": "kill -9 amid changes",
     "postgres": "kill -9 of the database",
     "both": "kill -9 of both at once",
     "stop": "SIGTERM",
@@ -51,6 +53,7 @@ class Verdict:
     """The ledgers compared. `in_flight` counts, over all kills, what was sent to a target but not yet in the log."""
 
     kills: int = 0
+    changes: int = 0
     ended_by_itself: int = 0
     accepted: int = 0
     delivered: int = 0
@@ -83,6 +86,7 @@ class Torture:
         """`rounds` times what `VICTIMS` says of `victim`, then everything is let through and counted."""
         strike = {
             "gateway": self._kill_gateway,
+            "restless": self._kill_gateway,
             "postgres": self._kill_postgres,
             "both": self._kill_both,
             "stop": self._stop_gateway,
@@ -99,6 +103,10 @@ class Torture:
                 self._webhooks[path] = await add_webhook(self._owner, target.url(path))
             self._switch = Switch(self._owner, lines=LINES, rate_per_s=RATE_PER_S)
             pushing = asyncio.create_task(self._switch.run())
+            administrator = None
+            if victim == "restless":
+                administrator = Administrator(self._owner, target, self._webhooks, seed=self._random.randrange(1_000))
+                await stack.enter_async_context(administrator)
             for round in range(rounds):
                 if victim == "frozen":
                     await self._stand_by()
@@ -111,6 +119,9 @@ class Torture:
                     told(round + 1)
             self._switch.stop()
             await pushing
+            if administrator is not None:
+                await administrator.settle()
+                self._verdict.changes = administrator.changes
             await self._compare()
         return self._verdict
 
@@ -253,6 +264,7 @@ def table(verdicts: dict[str, Verdict]) -> Table:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=200, help="kills of the gateway")
+    parser.add_argument("--restless-rounds", type=int, default=50, help="kills while somebody changes the webhooks")
     parser.add_argument("--postgres-rounds", type=int, default=20, help="kills of PostgreSQL")
     parser.add_argument("--both-rounds", type=int, default=20, help="kills of both at once")
     parser.add_argument("--stop-rounds", type=int, default=20, help="polite stops of the gateway")
@@ -263,6 +275,7 @@ def main() -> int:
     verdicts: dict[str, Verdict] = {}
     asked = {
         "gateway": arguments.rounds,
+        "restless": arguments.restless_rounds,
         "postgres": arguments.postgres_rounds,
         "both": arguments.both_rounds,
         "stop": arguments.stop_rounds,
