@@ -6,6 +6,7 @@ no error quotes the value.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -34,6 +35,7 @@ IN_FLIGHT_LIMIT = 1024
 RATE_LIMIT_PER_S = 100_000.0
 ORDER_WAIT_LIMIT_S = 30 * 86_400.0
 TOKEN_LIFE_LIMIT_S = 100 * 366 * 86_400.0
+ID_PATTERN = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def printable(text: str) -> str:
@@ -55,10 +57,6 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-def lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
 def _seconds(value: object) -> object:
     """A duration as text (`5m`, `90d`) in seconds; a number stays what it is."""
     if not isinstance(value, str):
@@ -67,6 +65,25 @@ def _seconds(value: object) -> object:
         return parse_duration_s(value)
     except ValueError:
         raise ValueError("give seconds as a number, or a duration such as 30s, 5m, 2h or 90d") from None
+
+
+def _order_wait(value: object) -> object:
+    """A duration, or `none`."""
+    if value == "none":
+        return None
+    try:
+        return _seconds(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; none or null for no ordering") from None
+
+
+def _id(value: object) -> object:
+    """In small letters; what is no id at all is refused in words, and not by showing the pattern."""
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(ID_PATTERN, value, re.IGNORECASE):
+        raise ValueError("this is no id; ids look like 0192a6f4-3c1e-7b52-9d08-5f6e2a1b4c3d")
+    return value.lower()
 
 
 def _text(value: object) -> object:
@@ -130,8 +147,8 @@ Url = Annotated[
 ]
 Id = Annotated[
     str,
-    BeforeValidator(lower),
-    StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"),
+    BeforeValidator(_id),
+    StringConstraints(pattern=f"^{ID_PATTERN}$"),
     Field(json_schema_extra={"format": "uuid"}),
 ]
 EventName = Annotated[
@@ -167,12 +184,10 @@ Schedule = Annotated[
     ),
 ]
 OrderWait = Annotated[
-    float,
-    BeforeValidator(_seconds, json_schema_input_type=float | str),
+    Annotated[float, Field(ge=0, le=ORDER_WAIT_LIMIT_S)] | None,
+    BeforeValidator(_order_wait, json_schema_input_type=float | str | None),
     Field(
-        ge=0,
-        le=ORDER_WAIT_LIMIT_S,
-        description="Seconds that later events of a call wait for a failing earlier one; null: no ordering.",
+        description="Seconds that later events of a call wait for a failing earlier one; null or `none`: no ordering.",
     ),
 ]
 Life = Annotated[

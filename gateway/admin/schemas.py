@@ -87,7 +87,7 @@ class WebhookIn(Input):
     max_in_flight: InFlight = DEFAULTS["max_in_flight"]
     rate_per_s: Rate | None = None
     retry_schedule: Schedule | None = None
-    order_wait_s: OrderWait | None = DEFAULTS["order_wait_s"]
+    order_wait_s: OrderWait = DEFAULTS["order_wait_s"]
     tenant: TenantName | None = None
 
 
@@ -102,7 +102,7 @@ class WebhookPatch(Patch):
     max_in_flight: InFlight = absent()
     rate_per_s: Rate | None = None
     retry_schedule: Schedule | None = None
-    order_wait_s: OrderWait | None = None
+    order_wait_s: OrderWait = None
 
 
 class BreakerOut(Output):

@@ -124,6 +124,12 @@ async def test_a_change_touches_only_what_it_names(api: Api) -> None:
     hook = await api.make("/webhooks", {**HOOK, "name": "crm", "rate_per_s": 5, "retry_schedule": "5s,5m"})
     answer = await api.call("PATCH", f"/webhooks/{hook['id']}", {"rate_per_s": None, "order_wait_s": None})
     assert answer.json == {**hook, "rate_per_s": None, "order_wait_s": None}
+    answer = await api.call("PATCH", f"/webhooks/{hook['id']}", {"order_wait_s": "1h"})
+    assert answer.json["order_wait_s"] == 3600.0
+    answer = await api.call("PATCH", f"/webhooks/{hook['id']}", {"order_wait_s": "none"})
+    assert answer.json["order_wait_s"] is None
+    answer = await api.call("PATCH", f"/webhooks/{hook['id']}", {"order_wait_s": "never"})
+    assert answer.status == 422 and "none or null for no ordering" in answer.json["detail"]
     assert (await api.call("PATCH", f"/webhooks/{hook['id']}", {"url": None})).status == 422
     assert (await api.call("PATCH", f"/webhooks/{hook['id']}", {})).status == 422
 
